@@ -1,0 +1,1 @@
+"""What is computed where and when: the only place where compute meets bytes."""

@@ -1,0 +1,1 @@
+"""Complete run descriptions, one file a family; a recipe is a function that returns one."""

@@ -1,0 +1,1 @@
+"""Compute: decode, sample, teachers, encoders, losses, methods, metrics. Knows no store."""

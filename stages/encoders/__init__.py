@@ -1,0 +1,1 @@
+"""The bodies of students, one file a family."""

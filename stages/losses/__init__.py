@@ -1,0 +1,1 @@
+"""Distances between what a student says and what was stored."""

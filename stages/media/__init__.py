@@ -1,0 +1,1 @@
+"""Recordings to frames and waveforms; runs in child processes and imports no torch."""

@@ -1,0 +1,1 @@
+"""How well features and predictions do, on labels."""

@@ -1,0 +1,1 @@
+"""Made-up recordings, written as real files."""

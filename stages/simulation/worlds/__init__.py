@@ -1,0 +1,1 @@
+"""The made-up worlds, one file each."""

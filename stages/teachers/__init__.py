@@ -1,0 +1,1 @@
+"""Frozen models that look once, one file a family."""

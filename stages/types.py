@@ -1,0 +1,124 @@
+"""The values that pass between stages, with their shapes and units.
+
+Conventions: times are seconds on the clock of the recording, from its first presented instant;
+pictures are uint8 RGB, height by width by channel; waveforms are int16, channel by sample. This
+module imports no torch, so that the decode child can use it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from avkd.errors import InvalidValueError
+
+Tail: TypeAlias = Literal["keep", "drop"]
+RowStatus: TypeAlias = Literal[
+    "ok",
+    "partial",
+    "no_video",
+    "no_audio",
+    "too_short",
+    "decode_error",
+    "timeout",
+    "crashed",
+    "skipped",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipPolicy:
+    """How a recording is cut into clips, and a clip into steps."""
+
+    clip_seconds: float = 20.0
+    step_seconds: float = 5.0
+    frames_per_step: int = 1
+    tail: Tail = "keep"
+    """Whether a last clip with fewer steps is kept; its row is masked, not short."""
+
+    def __post_init__(self) -> None:
+        steps = self.clip_seconds / self.step_seconds if self.step_seconds > 0 else 0.0
+        if steps < 1 or abs(steps - round(steps)) > 1e-9:
+            raise InvalidValueError(
+                f"clip_seconds {self.clip_seconds} is not a whole number of steps of "
+                f"{self.step_seconds} s; choose a multiple"
+            )
+        if self.frames_per_step < 1:
+            raise InvalidValueError(f"frames_per_step {self.frames_per_step} must be 1 or more")
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of a full clip: the length of the step axis of every row."""
+        return round(self.clip_seconds / self.step_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSpan:
+    """One clip of a recording."""
+
+    start_seconds: float
+    duration_seconds: float
+    num_steps: int
+    """Real steps, from 1 to the policy's; the steps after them are zero and masked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameFormat:
+    """How a teacher wants its pictures: shorter side scaled, then the centre cut out."""
+
+    height: int
+    width: int
+    crop_fraction: float = 0.875
+    """Crop height over scaled height: 0.875 scales the shorter side to 256 for a crop of 224."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveformFormat:
+    """How a student wants its sound."""
+
+    sample_rate: int = 22_050
+    num_channels: int = 1
+    channels: Literal["first", "mix", "all"] = "first"
+    """``first`` keeps channel 0 (SoundNet's rule), ``mix`` averages, ``all`` keeps num_channels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaInfo:
+    """What the container of a recording declares."""
+
+    duration_seconds: float
+    has_video: bool
+    has_audio: bool
+    width: int = 0
+    height: int = 0
+    frame_rate: float = 0.0
+    sample_rate: int = 0
+    num_channels: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedClip:
+    """What decoding gave for one clip; a failure is a status with a reason, never an exception."""
+
+    clip_id: str
+    status: RowStatus
+    reason: str = ""
+    frames: Mapping[FrameFormat, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    """Per format (num_steps * frames_per_step, height, width, 3), real steps only."""
+    waveform: npt.NDArray[np.int16] | None = None
+    """(num_channels, num_samples) of a full clip, zeros after the end of the sound."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherOutput:
+    """One thing that a teacher says of every frame it sees."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Of one frame, such as (1000,); the store adds the row and step axes."""
+    axes: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
+    activation: Literal["softmax", "sigmoid", "none"] = "none"
+    """What turns logits into probabilities."""

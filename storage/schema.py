@@ -1,0 +1,82 @@
+"""Names, dtypes and axes of everything that a store holds.
+
+A *producer* fills arrays over the rows: a teacher (under ``targets/``) or a student input (under
+``inputs/``). Its outputs are declared once, before the first shard is written.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Layout: TypeAlias = Literal["dense", "sparse_logits", "boxes"]
+ProducerKind: TypeAlias = Literal["teacher", "input"]
+
+SCHEMA_VERSION = 1
+SPARSE_TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
+STATUSES = (
+    "ok",
+    "partial",
+    "no_video",
+    "no_audio",
+    "too_short",
+    "decode_error",
+    "timeout",
+    "crashed",
+    "skipped",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec:
+    """One output of a producer, as it is stored for every row."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Of one row, such as (4, 1000) for 4 steps of 1000 classes."""
+    dtype: str
+    """``float16``, ``float32`` or ``int16``; of the values, for sparse logits."""
+    axes: tuple[str, ...]
+    layout: Layout = "dense"
+    num_kept: int = 0
+    """For sparse logits: how many of the largest are kept."""
+    class_names: tuple[str, ...] = ()
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    """What a reader must know beside the array: sample_rate, activation, channel rule, ..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProducerSpec:
+    """A teacher or a student input: its outputs and the fingerprint of what makes them."""
+
+    kind: ProducerKind
+    name: str
+    outputs: tuple[OutputSpec, ...]
+    fingerprint: Mapping[str, object]
+    """All that decides the bytes: weights digest, preprocessing, outputs, runtime, precision, batch
+    size, extraction_version. Two fingerprints under one name are refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One recording of a corpus: where its streams lie and what is known of it."""
+
+    recording_id: str
+    streams: Mapping[str, str]
+    """Stream name (``rgb``, ``audio``, ``depth``, ...) to URI; one file may carry several."""
+    duration_seconds: float | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRow:
+    """One row of the row space: a clip of a recording."""
+
+    row: int
+    clip_id: str
+    recording_id: str
+    streams: Mapping[str, str]
+    start_seconds: float
+    duration_seconds: float
+    num_steps: int
+    attempt: int = 0
+    metadata: Mapping[str, object] = field(default_factory=dict)
