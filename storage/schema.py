@@ -22,8 +22,11 @@ STATUSES = (
     "decode_error",
     "timeout",
     "crashed",
+    "not_finite",
     "skipped",
 )
+DATA_STATUSES = ("ok", "partial")
+"""Of rows that hold data; all others are zero."""
 
 
 @dataclass(frozen=True, kw_only=True)

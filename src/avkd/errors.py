@@ -14,6 +14,7 @@ message is one line that names the value, the rule and the way out.
     +-- StoreUnwritableError        6   (OSError) the store cannot be written: permissions, space
     +-- TooManyFailuresError        7   more clips failed than the run allows
     +-- MediaError                  1   a file could not be decoded; carries a status for its row
+    +-- CommandFailedError          *   a command of a larger run failed; with that command's code
     +-- InterruptedRunError        75   stopped by a signal; the same command goes on later
 """
 
@@ -25,6 +26,10 @@ class AvkdError(Exception):
     """The root: the command line prints it as one line and exits with ``exit_code``."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel between processes by message: the constructors of some subclasses compose it."""
+        return _restore, (type(self), self.args), self.__dict__
 
 
 class InvalidValueError(AvkdError, ValueError):
@@ -40,7 +45,9 @@ class UnknownNameError(InvalidValueError):
         """Compose the message from the kind of thing, the name given and the names there are."""
         names = sorted(known)
         close = get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+        more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+        listed = f"known: {', '.join(names[:20])}{more}"
+        hint = f"did you mean {' or '.join(close)}?" if close else listed
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
 
@@ -101,3 +108,18 @@ class InterruptedRunError(AvkdError):
     """A signal stopped the run at a point from which the same command goes on."""
 
     exit_code = 75
+
+
+def _restore(kind: type[AvkdError], args: tuple[object, ...]) -> AvkdError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
+
+class CommandFailedError(AvkdError):
+    """A command that a larger run started ended with another code than 0."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        """Keep the code with which the command ended."""
+        super().__init__(message)
+        self.exit_code = exit_code
