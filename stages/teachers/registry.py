@@ -1,0 +1,118 @@
+"""The teacher families there are, and the two ways to use one: declare it, load it.
+
+A family is one file in this folder with one decorated class; other packages plug in through the
+entry-point group ``avkd.teachers``, whose entry names a family and points at its class. A built-in
+family wins over a plug-in of its name.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol, TypeVar
+
+from avkd.errors import InvalidValueError, UnknownNameError
+from avkd.stages import teachers
+from avkd.stages.teachers.declaration import Teacher, TeacherDeclaration
+from avkd.stages.teachers.request import TeacherRequest, resolve
+
+ENTRY_POINT_GROUP = "avkd.teachers"
+# They hold no family and import torch, which naming a teacher must not.
+_TORCH_MODULES = frozenset({"checkpoint", "classifier", "network", "runtime"})
+
+
+class TeacherFamily(Protocol):
+    """A kind of teacher; the key under which it is registered is the first part of its names."""
+
+    @property
+    def summary(self) -> str:
+        """One line for ``avkd list teachers``."""
+        ...
+
+    def declare(self, request: TeacherRequest) -> TeacherDeclaration:
+        """Declare without running; the request is resolved."""
+        ...
+
+    def load(self, request: TeacherRequest) -> Teacher:
+        """Build the network and its runtime; the request is resolved."""
+        ...
+
+
+FamilyBuilder = TypeVar("FamilyBuilder", bound=Callable[[], TeacherFamily])
+_families: dict[str, TeacherFamily] = {}
+
+
+def register_teacher(key: str) -> Callable[[FamilyBuilder], FamilyBuilder]:
+    """Register a class, or a function without arguments, that gives a family.
+
+    Raises:
+        InvalidValueError: if the key is taken, or holds a ``/``, which parts a family from a model.
+    """
+
+    def register(builder: FamilyBuilder) -> FamilyBuilder:
+        if key in _families:
+            raise InvalidValueError(f"teacher family {key!r} is registered twice; rename one")
+        if not key or "/" in key:
+            raise InvalidValueError(f"teacher family {key!r} must be a name without '/'")
+        _families[key] = builder()
+        return builder
+
+    return register
+
+
+def teacher_families() -> Mapping[str, TeacherFamily]:
+    """Give every family by key, in name order, plug-ins included."""
+    _scan_folder()
+    for name, entry_point in _plugins().items():
+        if name not in _families:
+            _load_plugin(entry_point)
+    return dict(sorted(_families.items()))
+
+
+def find_family(family: str) -> TeacherFamily:
+    """Find the family of ``KEY`` or ``KEY/MODEL``.
+
+    Raises:
+        UnknownNameError: with the close matches.
+    """
+    key = family.partition("/")[0]
+    _scan_folder()
+    if key not in _families:
+        plugins = _plugins()
+        if key not in plugins:
+            raise UnknownNameError("teacher", family, {*_families, *plugins})
+        _load_plugin(plugins[key])
+    return _families[key]
+
+
+def declare_teacher(request: TeacherRequest) -> TeacherDeclaration:
+    """Say what a teacher looks at, gives and is; open choices of the request are settled first."""
+    return find_family(request.family).declare(resolve(request))
+
+
+def load_teacher(request: TeacherRequest) -> Teacher:
+    """Build a teacher that can look at frames; its declaration is that of ``declare_teacher``."""
+    return find_family(request.family).load(resolve(request))
+
+
+def _scan_folder() -> None:
+    for module in pkgutil.iter_modules(teachers.__path__):
+        if module.name not in _TORCH_MODULES:
+            importlib.import_module(f"{teachers.__name__}.{module.name}")
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {entry_point.name: entry_point for entry_point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _load_plugin(entry_point: EntryPoint) -> None:
+    """Import a plug-in; its class may carry the decorator or leave the entry's name to speak."""
+    try:
+        builder = entry_point.load()
+    except Exception as error:
+        raise InvalidValueError(
+            f"teacher plug-in {entry_point.name!r} ({entry_point.value}) cannot be imported: "
+            f"{error}; mend or uninstall it"
+        ) from error
+    if entry_point.name not in _families:
+        register_teacher(entry_point.name)(builder)

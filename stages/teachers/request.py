@@ -1,0 +1,149 @@
+"""What a user asks for when naming a teacher, and how the open choices are settled.
+
+Imports no torch: asking whether a store already holds a teacher must be quick.
+"""
+
+import ctypes
+import os
+import re
+import sys
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from avkd.errors import InvalidValueError
+
+RuntimeName: TypeAlias = Literal["auto", "torch", "onnxruntime"]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+
+RANDOM_WEIGHTS = "random"
+_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CHOICES = {
+    "runtime": ("auto", "torch", "onnxruntime"),
+    "precision": ("float32", "bfloat16"),
+    "device": ("auto", "cpu", "cuda"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherRequest:
+    """A teacher as it is asked for; ``dataclasses.asdict`` of it is JSON and makes it again."""
+
+    name: str
+    """Under which its targets are stored: letters, digits, dots, dashes and underscores."""
+    family: str
+    """Such as ``efficientnet_lite0``, ``timm/resnet18`` or ``torchvision/mobilenet_v3_small``."""
+    weights: str = ""
+    """A local .safetensors file or weights_only checkpoint, ``random`` (seeded), or empty for the
+    weights that the family comes with."""
+    classes: str = ""
+    """A file with one class name a line, in the order of the logits."""
+    runtime: RuntimeName = "auto"
+    precision: Precision = "float32"
+    batch_size: int = 32
+    device: Device = "auto"
+    seed: int = 0
+    """Of random weights only."""
+
+    def __post_init__(self) -> None:
+        if not _NAME_PATTERN.fullmatch(self.name):
+            raise InvalidValueError(
+                f"teacher name {self.name!r} is not made of letters, digits, '.', '-' and '_' "
+                "alone; choose another with NAME=FAMILY"
+            )
+        for field, choices in _CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise InvalidValueError(
+                    f"{field} {getattr(self, field)!r} is unknown; choose {' or '.join(choices)}"
+                )
+        if self.batch_size < 1:
+            raise InvalidValueError(f"batch size {self.batch_size} must be 1 or more")
+
+
+def parse_teacher(
+    text: str,
+    *,
+    weights: str = "",
+    classes: str = "",
+    runtime: RuntimeName = "auto",
+    precision: Precision = "float32",
+    batch_size: int = 32,
+    device: Device = "auto",
+    seed: int = 0,
+) -> TeacherRequest:
+    """Read ``FAMILY`` or ``NAME=FAMILY``; the default name is the last part of the family."""
+    given_name, equals, after = text.partition("=")
+    family = after if equals else text
+    return TeacherRequest(
+        name=given_name if equals else family.rpartition("/")[2],
+        family=family,
+        weights=weights,
+        classes=classes,
+        runtime=runtime,
+        precision=precision,
+        batch_size=batch_size,
+        device=device,
+        seed=seed,
+    )
+
+
+def resolve(request: TeacherRequest) -> TeacherRequest:
+    """Settle device, runtime and file paths once, so that every worker does the same.
+
+    CUDA runs torch; a CPU runs ONNX Runtime, or torch where bfloat16 is asked for.
+
+    Raises:
+        InvalidValueError: for runtime, device and precision that do not go together.
+    """
+    device = _find_device() if request.device == "auto" else request.device
+    runtime = request.runtime
+    if runtime == "auto":
+        is_plain_cpu = device == "cpu" and request.precision == "float32"
+        runtime = "onnxruntime" if is_plain_cpu else "torch"
+    if runtime == "onnxruntime" and device != "cpu":
+        raise InvalidValueError("runtime onnxruntime works on device cpu; use --runtime torch")
+    if runtime == "onnxruntime" and request.precision != "float32":
+        raise InvalidValueError(
+            f"runtime onnxruntime works in float32, not {request.precision}; use --runtime torch"
+        )
+    return replace(
+        request,
+        device=device,
+        runtime=runtime,
+        weights=_absolute(request.weights),
+        classes=_absolute(request.classes),
+    )
+
+
+def _absolute(path: str) -> str:
+    """Tasks travel to workers that may stand in another folder."""
+    return path if path in ("", RANDOM_WEIGHTS) else str(Path(path).expanduser().absolute())
+
+
+def _find_device() -> Device:
+    return "cuda" if _torch_has_cuda() and _num_nvidia_devices() > 0 else "cpu"
+
+
+def _torch_has_cuda() -> bool:
+    """Importing torch to ask costs seconds; its version says it for the wheels without CUDA."""
+    try:
+        return not version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return False
+
+
+def _num_nvidia_devices() -> int:
+    """Ask NVML, which, unlike the CUDA driver, makes no context that a forked child inherits."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return 0
+    library = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+    try:
+        nvml = ctypes.CDLL(library)
+        count = ctypes.c_uint(0)
+        if nvml.nvmlInit_v2() != 0 or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
+            return 0
+    except (OSError, AttributeError):
+        return 0
+    return count.value
