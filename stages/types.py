@@ -24,6 +24,7 @@ RowStatus: TypeAlias = Literal[
     "decode_error",
     "timeout",
     "crashed",
+    "not_finite",
     "skipped",
 ]
 
@@ -100,15 +101,27 @@ class MediaInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedClip:
-    """What decoding gave for one clip; a failure is a status with a reason, never an exception."""
+    """What decoding gave for one clip; a failure is a status with a reason, never an exception.
+
+    Pictures and sound fail apart: a recording without a picture still delivers its sound.
+    """
 
     clip_id: str
-    status: RowStatus
-    reason: str = ""
+    frames_status: RowStatus = "skipped"
+    """``ok``; ``partial`` when the last pictures are missing or damaged; ``skipped`` when none were
+    asked for; else why there are none."""
+    frames_reason: str = ""
     frames: Mapping[FrameFormat, npt.NDArray[np.uint8]] = field(default_factory=dict)
-    """Per format (num_steps * frames_per_step, height, width, 3), real steps only."""
+    """Per format (num_steps * frames_per_step, height, width, 3), real steps only; zeros from
+    ``num_frames`` on; empty when the status is neither ``ok`` nor ``partial``."""
+    num_frames: int = 0
+    """Pictures there are, counted from the first; all of them when the status is ``ok``."""
+    waveform_status: RowStatus = "skipped"
+    """As ``frames_status``; ``partial`` when sound ends earlier than the file declares."""
+    waveform_reason: str = ""
     waveform: npt.NDArray[np.int16] | None = None
-    """(num_channels, num_samples) of a full clip, zeros after the end of the sound."""
+    """(num_channels, num_samples) of a full clip, zeros after the end of the sound; None when the
+    status is neither ``ok`` nor ``partial``."""
 
 
 @dataclass(frozen=True, kw_only=True)
