@@ -1,0 +1,91 @@
+"""What an extraction is asked to do, and what it tells of itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from avkd.errors import InvalidValueError
+from avkd.pipeline.executor import ExecutorName, check_executor
+from avkd.stages.teachers.request import TeacherRequest
+from avkd.stages.types import Tail, WaveformFormat
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractRequest:
+    """One extraction; where a field says None, the store decides, or the default of a new one."""
+
+    corpus: str
+    """Folder, glob, table or URL (storage/corpus.py)."""
+    store: str
+    teachers: tuple[TeacherRequest, ...] = ()
+    clip_seconds: float | None = None
+    step_seconds: float | None = None
+    frames_per_step: int | None = None
+    tail: Tail | None = None
+    rows_per_shard: int | None = None
+    inputs: WaveformFormat | Literal["none"] | None = None
+    """The waveform to cache beside the targets; a new store caches it unless told ``none``."""
+    sparse_top_k: int | None = None
+    """How many of the largest softmax logits are kept; 0 keeps all."""
+    path_column: str = "path"
+    id_column: str = "recording_id"
+    executor: ExecutorName = "serial"
+    num_workers: int = 1
+    scheduler: str = ""
+    """Address of a dask scheduler; empty starts a local cluster."""
+    num_decode_workers: int | None = None
+    """Decode children of each worker; by default as many as there are cores for it."""
+    decode_limit_seconds: float = 60.0
+    max_failure_rate: float = 1.0
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        names = [teacher.name for teacher in self.teachers]
+        if len(set(names)) < len(names):
+            raise InvalidValueError(
+                f"two teachers of one name among {', '.join(names)}; tell them apart by NAME=FAMILY"
+            )
+        if not names and self.inputs == "none":
+            raise InvalidValueError("neither teachers nor inputs are asked for; name a teacher")
+        check_executor(self.executor, num_workers=self.num_workers, scheduler=self.scheduler)
+        for field_name in ("rows_per_shard", "num_decode_workers"):
+            value = getattr(self, field_name)
+            if value is not None and value < 1:
+                raise InvalidValueError(f"{field_name} {value} must be 1 or more")
+        if self.sparse_top_k is not None and self.sparse_top_k < 0:
+            raise InvalidValueError(f"sparse_top_k {self.sparse_top_k} must be 0 or more")
+        if not 0 <= self.max_failure_rate <= 1:
+            raise InvalidValueError(f"max_failure_rate {self.max_failure_rate} is not in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractForecast:
+    """What a run has before it."""
+
+    num_new_recordings: int
+    num_new_clips: int
+    num_clips: int
+    """Clips of the shards to compute, new or not."""
+    num_shards: int
+    bytes_to_come: Mapping[str, int]
+    """By producer, before compression."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractReport:
+    """What a run did, and how the store stands after it."""
+
+    forecast: ExtractForecast
+    is_dry_run: bool = False
+    num_recordings: int = 0
+    num_clips: int = 0
+    num_shards_done: int = 0
+    num_shards_skipped: int = 0
+    """Shards that had every commit before the run."""
+    status: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By producer, the rows of the whole store by status."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Summed over shards: ``load`` of teachers, ``decode`` (waiting for pictures and sound),
+    ``model``, ``write``."""
+    wall_seconds: float = 0.0
+    content_digest: str = ""

@@ -1,0 +1,97 @@
+"""Teachers and student inputs as the store knows them: outputs with a step axis, fingerprints."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, cast
+
+from avkd.errors import InvalidValueError
+from avkd.stages.teachers.declaration import TeacherDeclaration
+from avkd.stages.teachers.request import TeacherRequest
+from avkd.stages.types import ClipPolicy, TeacherOutput, WaveformFormat
+from avkd.storage.schema import OutputSpec, ProducerSpec
+
+WAVEFORM = "waveform"
+WAVEFORM_VERSION = 1
+
+
+def describe_teacher(
+    declaration: TeacherDeclaration, policy: ClipPolicy, *, sparse_top_k: int = 0
+) -> ProducerSpec:
+    """Give what a teacher fills: per row (num_steps, *shape) of every output, as float16.
+
+    Args:
+        declaration: of the teacher.
+        policy: of the store.
+        sparse_top_k: how many of the largest softmax logits are kept; 0 keeps all.
+    """
+    if declaration.stream != "rgb":
+        raise InvalidValueError(
+            f"teacher {declaration.name!r} looks at the stream {declaration.stream!r}; only rgb "
+            "can be extracted"
+        )
+    return ProducerSpec(
+        kind="teacher",
+        name=declaration.name,
+        outputs=tuple(
+            _describe_output(output, policy, sparse_top_k) for output in declaration.outputs
+        ),
+        fingerprint={**declaration.fingerprint, "sparse_top_k": sparse_top_k},
+    )
+
+
+def describe_waveform(waveform: WaveformFormat, policy: ClipPolicy) -> ProducerSpec:
+    """Give the input ``waveform``: per row int16 (channels, samples) of a full clip."""
+    num_channels = waveform.num_channels if waveform.channels == "all" else 1
+    num_samples = round(policy.clip_seconds * waveform.sample_rate)
+    output = OutputSpec(
+        name=WAVEFORM,
+        shape=(num_channels, num_samples),
+        dtype="int16",
+        axes=("channel", "sample"),
+        attributes={"sample_rate": waveform.sample_rate, "channels": waveform.channels},
+    )
+    fingerprint = {**asdict(waveform), "extraction_version": WAVEFORM_VERSION}
+    return ProducerSpec(kind="input", name=WAVEFORM, outputs=(output,), fingerprint=fingerprint)
+
+
+def stored_waveform(spec: ProducerSpec) -> WaveformFormat:
+    """Give the format of a stored waveform."""
+    known = WaveformFormat.__dataclass_fields__
+    fields = {name: value for name, value in spec.fingerprint.items() if name in known}
+    return WaveformFormat(**cast(Mapping[str, Any], fields))
+
+
+def stored_sparse_top_k(spec: ProducerSpec) -> int:
+    """Give how many logits a stored teacher keeps; 0 is all."""
+    return max(
+        (output.num_kept for output in spec.outputs if output.layout == "sparse_logits"), default=0
+    )
+
+
+def adopt_stored(request: TeacherRequest, spec: ProducerSpec) -> TeacherRequest:
+    """Settle what a request leaves open as the store has it: bytes of one kind are not mixed."""
+    choices: dict[str, Any] = {
+        name: spec.fingerprint[name]
+        for name in ("runtime", "device")
+        if getattr(request, name) == "auto" and name in spec.fingerprint
+    }
+    return replace(request, **choices)
+
+
+def _describe_output(output: TeacherOutput, policy: ClipPolicy, sparse_top_k: int) -> OutputSpec:
+    is_sparse = sparse_top_k > 0 and output.activation == "softmax"
+    if is_sparse and sparse_top_k >= output.shape[-1]:
+        raise InvalidValueError(
+            f"sparse_top_k {sparse_top_k} keeps all of the {output.shape[-1]} {output.name}; "
+            "choose fewer, or 0 to store them dense"
+        )
+    return OutputSpec(
+        name=output.name,
+        shape=(policy.num_steps, *output.shape),
+        dtype="float16",
+        axes=("step", *output.axes),
+        layout="sparse_logits" if is_sparse else "dense",
+        num_kept=sparse_top_k if is_sparse else 0,
+        class_names=output.class_names,
+        attributes={"activation": output.activation},
+    )
