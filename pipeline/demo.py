@@ -1,0 +1,208 @@
+"""The whole product on a made-up world: videos, a store, students, controls and a report.
+
+Every stage runs as the command that a user would type, in a process of its own: the teachers'
+backbones are gone before the first student starts. What a stopped demo left is used again.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from avkd.pipeline.commands import Command, count_lines, run_command, watch_count
+from avkd.pipeline.cores import count_cores
+from avkd.pipeline.demo_report import write_demo_report
+from avkd.pipeline.demo_scores import ProbeMeans, gather_scores
+from avkd.stages.simulation.worlds.things import ThingsWorld, fast_world, full_world
+from avkd.stages.simulation.worlds.writing import WorldFiles, write_world
+
+DEMO_TEACHERS = ("efficientnet_lite0", "efficientnet_lite1")
+CONTROLS = ("scratch", "random", "teacher")
+ROWS_PER_SHARD = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoPreset:
+    """How large a demo is."""
+
+    name: str
+    world: ThingsWorld
+    variant: str
+    """Of the recipe ``soundnet_logmel``."""
+    seeds: tuple[int, ...]
+    labels_per_class: tuple[int, ...]
+    """Of the probes; 0 stands for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoEvent:
+    """How far a stage is."""
+
+    stage: str
+    num_done: int
+    num_total: int
+    """0 where it is not known."""
+
+
+OnDemoProgress: TypeAlias = Callable[[DemoEvent], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoReport:
+    """What a demo measured, on simulated recordings."""
+
+    report: str
+    """Path of report.html."""
+    preset: str
+    probe_accuracy: Mapping[str, ProbeMeans]
+    """With all labels: ``distilled``, ``scratch``, ``random``, ``teacher``."""
+    probe_accuracy_by_labels: Mapping[str, Mapping[str, ProbeMeans]]
+    """The same by labels a class: ``1``, ``5``, ``all``."""
+    content_digest: str
+    seconds: Mapping[str, float]
+    """Wall time by stage."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"simulated": True, **asdict(self)}
+
+
+def full_preset() -> DemoPreset:
+    """A few minutes on two cores."""
+    return DemoPreset(
+        name="full",
+        world=full_world(),
+        variant="default",
+        seeds=(0, 1, 2),
+        labels_per_class=(1, 5, 0),
+    )
+
+
+def fast_preset() -> DemoPreset:
+    """Under a minute on two cores."""
+    return DemoPreset(
+        name="fast", world=fast_world(), variant="tiny", seeds=(0,), labels_per_class=(1, 0)
+    )
+
+
+def run_demo(
+    out: str, *, fast: bool = False, on_progress: OnDemoProgress = lambda event: None
+) -> DemoReport:
+    """Make the world, teach, train, measure and tell, in a folder of its own below ``out``.
+
+    Raises:
+        AvkdError: a stage failed; the message is the stage's.
+    """
+    preset = fast_preset() if fast else full_preset()
+    demo = _Demo(preset=preset, folder=Path(out) / preset.name, on_progress=on_progress, seconds={})
+    with demo.timed("world"):
+        world = demo.make_world()
+    with demo.timed("extraction"):
+        extraction = demo.extract(world)
+    with demo.timed("students"):
+        evaluations = demo.train_and_evaluate(world)
+    scores = gather_scores(evaluations)
+    with demo.timed("report"):
+        report = demo.tell(evaluations)
+    return DemoReport(
+        report=report,
+        preset=preset.name,
+        probe_accuracy=scores["all"],
+        probe_accuracy_by_labels=scores,
+        content_digest=extraction["content_digest"],
+        seconds={name: round(value, 1) for name, value in demo.seconds.items()},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Demo:
+    preset: DemoPreset
+    folder: Path
+    on_progress: OnDemoProgress
+    seconds: dict[str, float]
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def run_folder(self, seed: int) -> Path:
+        return self.folder / "runs" / f"seed-{seed}"
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - began
+
+    def make_world(self) -> WorldFiles:
+        return write_world(
+            self.preset.world,
+            self.folder / "world",
+            num_workers=count_cores(),
+            on_progress=lambda done, total: self._tell("world", done, total),
+        )
+
+    def extract(self, world: WorldFiles) -> dict[str, Any]:
+        teachers = [f"--teacher={name}" for name in DEMO_TEACHERS]
+        policy = ["--clip-seconds=5", "--step-seconds=1", f"--rows-per-shard={ROWS_PER_SHARD}"]
+        workers = ["--executor=processes", f"--workers={count_cores()}"]
+        arguments = [str(world.corpus), str(self.store), *teachers, *policy, *workers]
+        with self._watch("extraction", self._count_commits, self._count_expected_commits(world)):
+            return run_command(Command("extract-teacher", arguments))
+
+    def train_and_evaluate(self, world: WorldFiles) -> list[Mapping[str, Any]]:
+        """Give each seed's evaluation; the first one holds the controls."""
+        seeds = self.preset.seeds
+        with (
+            self._watch("students", self._count_updates, 0),
+            ThreadPoolExecutor(max_workers=count_cores()) as pool,
+        ):
+            return list(pool.map(lambda seed: self._follow_seed(world, seed), seeds))
+
+    def tell(self, evaluations: list[Mapping[str, Any]]) -> str:
+        runs = [self.run_folder(seed) for seed in self.preset.seeds]
+        page = self.folder / "report.html"
+        return write_demo_report(page, self.store, runs, evaluations, self.seconds)
+
+    def _follow_seed(self, world: WorldFiles, seed: int) -> Mapping[str, Any]:
+        run = str(self.run_folder(seed))
+        recipe = ["--recipe=soundnet_logmel", f"--variant={self.preset.variant}", f"--seed={seed}"]
+        # One thread a student: seeds run side by side, and sums keep their order.
+        threads = {"OMP_NUM_THREADS": "1"}
+        training = [str(self.store), run, *recipe, "--split=unlabelled"]
+        run_command(Command("train-student", training, threads))
+        controls = CONTROLS if seed == self.preset.seeds[0] else ()
+        return run_command(
+            Command(
+                "evaluate",
+                [
+                    *(run, str(world.labelled)),
+                    *(f"--control={name}" for name in controls),
+                    *(f"--labels-per-class={number}" for number in self.preset.labels_per_class),
+                    *(f"--seed={number}" for number in (0, 1, 2)),
+                ],
+                threads,
+            )
+        )
+
+    @contextmanager
+    def _watch(self, stage: str, count: Callable[[], int], total: int) -> Iterator[None]:
+        with watch_count(count, lambda done: self._tell(stage, done, total)):
+            yield
+
+    def _tell(self, stage: str, num_done: int, num_total: int) -> None:
+        self.on_progress(DemoEvent(stage=stage, num_done=num_done, num_total=num_total))
+
+    def _count_commits(self) -> int:
+        return sum(1 for _ in (self.store / "commits").glob("*/*.json"))
+
+    def _count_expected_commits(self, world: WorldFiles) -> int:
+        num_recordings = count_lines(world.corpus) - 1
+        return -(-num_recordings // ROWS_PER_SHARD) * (len(DEMO_TEACHERS) + 1)
+
+    def _count_updates(self) -> int:
+        runs = (self.run_folder(seed) for seed in self.preset.seeds)
+        return sum(count_lines(run / "metrics.jsonl") for run in runs)

@@ -1,0 +1,88 @@
+"""Which clips a student can learn from: rows that every needed producer has, met by clip id."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+import numpy.typing as npt
+
+from avkd.storage.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Clips with their row under every producer; a clip that was retried may have several rows."""
+
+    clip_ids: tuple[str, ...]
+    recording_ids: tuple[str, ...]
+    num_steps: npt.NDArray[np.int64]
+    """(clips,)"""
+    rows: Mapping[str, npt.NDArray[np.int64]]
+    """By producer: (clips,)."""
+    clip_rows: npt.NDArray[np.int64]
+    """(clips,): the row whose entry in the clip table describes the clip; ascending."""
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    def take(self, places: Sequence[int] | npt.NDArray[np.int64]) -> "Examples":
+        """The examples at those places."""
+        indices = np.asarray(places, np.int64)
+        return Examples(
+            clip_ids=tuple(self.clip_ids[i] for i in indices),
+            recording_ids=tuple(self.recording_ids[i] for i in indices),
+            num_steps=self.num_steps[indices],
+            rows={name: rows[indices] for name, rows in self.rows.items()},
+            clip_rows=self.clip_rows[indices],
+        )
+
+
+def find_examples(store: Store, producers: Sequence[str], split: str | None = None) -> Examples:
+    """Every clip that is ok for all those producers, in the order of the clip table.
+
+    With a ``split``, only clips of recordings whose metadata has that split.
+    """
+    ok = {name: set(store.ok_rows(name).tolist()) for name in producers}
+    rows: dict[str, dict[str, int]] = {name: {} for name in producers}
+    clips: dict[str, tuple[int, str, int]] = {}
+    for row, clip_id, recording_id, num_steps in _table_rows(store, split):
+        clips[clip_id] = (row, recording_id, num_steps)
+        for name in producers:
+            if row in ok[name]:
+                rows[name][clip_id] = row
+    met = [key for key in clips if all(key in known for known in rows.values())]
+    met.sort(key=lambda key: clips[key][0])
+    return Examples(
+        clip_ids=tuple(met),
+        recording_ids=tuple(clips[key][1] for key in met),
+        num_steps=np.array([clips[key][2] for key in met], np.int64),
+        rows={
+            name: np.array([known[key] for key in met], np.int64) for name, known in rows.items()
+        },
+        clip_rows=np.array([clips[key][0] for key in met], np.int64),
+    )
+
+
+def _table_rows(store: Store, split: str | None) -> Iterator[tuple[int, str, str, int]]:
+    """Row, clip id, recording id and steps of every clip, or of a split's."""
+    names = ("row", "clip_id", "recording_id", "num_steps")
+    for shard in store.shards():
+        table = store.read_clip_columns(shard, *names, "metadata")
+        rows = zip(*(table[name] for name in names), strict=True)
+        for row, metadata in zip(rows, table["metadata"], strict=True):
+            if split is None or json.loads(metadata).get("split") == split:
+                yield row
+
+
+def split_validation(examples: Examples, fraction: float) -> tuple[Examples, Examples]:
+    """Training and validation clips; a recording is wholly in one of them, whatever the seed."""
+    held_out = np.array([is_held_out(name, fraction) for name in examples.recording_ids], np.bool_)
+    return examples.take(np.flatnonzero(~held_out)), examples.take(np.flatnonzero(held_out))
+
+
+def is_held_out(recording_id: str, fraction: float) -> bool:
+    """Whether a recording is for validation: a fixed hash, so that more data moves none."""
+    digest = sha256(recording_id.encode()).digest()
+    return int.from_bytes(digest[:8]) < fraction * 2**64

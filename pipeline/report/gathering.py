@@ -1,0 +1,115 @@
+"""A report about a store and any runs that learned from it."""
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from avkd import __version__
+from avkd.pipeline.report.content import (
+    LossCurve,
+    ProbeResult,
+    ReportContent,
+    StoreFacts,
+    Table,
+)
+from avkd.pipeline.report.facts import (
+    gather_probes,
+    read_confusion,
+    read_evaluations,
+    read_loss_curve,
+    read_store_facts,
+)
+from avkd.pipeline.report.gallery import gather_gallery
+from avkd.pipeline.report.numbers import counted, labels, percent
+from avkd.storage.store import Store
+
+LIBRARIES = ("torch", "onnxruntime", "av", "decord", "zarr", "numpy")
+
+
+def gather_report(
+    store: str, runs: Sequence[str] = (), *, num_frames: int = 12, simulated: bool = False
+) -> ReportContent:
+    """Read all that a page tells.
+
+    Raises:
+        StoreNotFoundError: there is no such store or run.
+    """
+    opened = Store.open(store)
+    facts = read_store_facts(opened)
+    evaluations = tuple(one for run in runs for one in read_evaluations(run))
+    datasets = tuple(dict.fromkeys(one["dataset"] for one in evaluations))
+    main = [one for one in evaluations if one["dataset"] == datasets[0]] if datasets else []
+    probes = gather_probes(main)
+    curves = (read_loss_curve(run) for run in runs)
+    return ReportContent(
+        title=f"avkd: {Path(store).name or store}",
+        simulated=simulated,
+        sentences=tuple(_sentences(facts, probes, datasets, len(runs))),
+        probes=probes,
+        chance=1 / len(main[0]["class_names"]) if main else None,
+        losses=tuple(curve for curve in curves if isinstance(curve, LossCurve)),
+        store=facts,
+        gallery=gather_gallery(opened, num_items=num_frames),
+        confusion=read_confusion(main[0]) if main else None,
+        tables=tuple(_tables(evaluations)),
+        provenance={**describe_software(), "store": opened.url, **_name_runs(runs)},
+    )
+
+
+def describe_software() -> dict[str, str]:
+    """Give the versions that decide results."""
+    found = {"avkd": __version__, "Python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # decord is not everywhere
+            continue
+    return found
+
+
+def _name_runs(runs: Sequence[str]) -> Mapping[str, str]:
+    return {"runs": ", ".join(runs)} if runs else {}
+
+
+def _sentences(
+    facts: StoreFacts, probes: Sequence[ProbeResult], datasets: Sequence[str], num_runs: int
+) -> Iterator[str]:
+    num_ok = facts.statuses.get("ok", 0)
+    yield (
+        f"{counted(facts.num_recordings, 'recording')} became {counted(facts.num_clips, 'clip')}; "
+        f"{num_ok} of them are whole for every teacher and input."
+    )
+    if facts.failures:
+        yield "The others are rows with a status and a reason, listed below; none is lost."
+    if probes:
+        best = max(probe.labels_per_class for probe in probes)
+        asked = 0 if any(probe.labels_per_class == 0 for probe in probes) else best
+        told = ", ".join(
+            f"{probe.name} {percent(probe.mean)}"
+            for probe in probes
+            if probe.labels_per_class == asked
+        )
+        yield f"On {datasets[0]}, with {labels(asked)}, over {counted(num_runs, 'run')}: {told}."
+
+
+def _tables(evaluations: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    for evaluation in evaluations:
+        yield Table(
+            title=f"{Path(evaluation['run']).name} on {evaluation['dataset']}",
+            header=("features", "layer", "labels", "accuracy", "sd", "95 % of resampled tests"),
+            rows=tuple(
+                (
+                    score["features"],
+                    score["layer"],
+                    labels(score["labels_per_class"]),
+                    percent(score["mean"]),
+                    percent(score["sd"]) if len(score["accuracies"]) > 1 else "\N{EN DASH}",
+                    f"{percent(score['low'])} to {percent(score['high'])}",
+                )
+                for score in evaluation["scores"]
+            ),
+            note=f"{evaluation['num_clips']} clips of {len(evaluation['class_names'])} classes; "
+            f"left out in turn: {', '.join(evaluation['trials'])}.",
+        )
