@@ -1,0 +1,288 @@
+"""`avkd extract-teacher`: options to one extraction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from avkd.cli.console import (
+    print_facts,
+    print_json,
+    print_note,
+    print_result,
+    show_progress,
+)
+from avkd.errors import InvalidValueError
+from avkd.pipeline.report.numbers import counted, size
+
+if TYPE_CHECKING:
+    from avkd.pipeline.extract_request import ExtractReport, ExtractRequest
+    from avkd.stages.teachers.request import TeacherRequest
+    from avkd.stages.types import WaveformFormat
+
+
+class Executor(StrEnum):
+    """Where shards are computed."""
+
+    serial = "serial"
+    processes = "processes"
+    dask = "dask"
+
+
+class Tail(StrEnum):
+    """What becomes of a last, shorter clip."""
+
+    keep = "keep"
+    drop = "drop"
+
+
+class Inputs(StrEnum):
+    """What students get to hear from the store."""
+
+    waveform = "waveform"
+    none = "none"
+
+
+class Channels(StrEnum):
+    """How channels become one."""
+
+    first = "first"
+    mix = "mix"
+
+
+class Runtime(StrEnum):
+    """What computes the teachers."""
+
+    auto = "auto"
+    torch = "torch"
+    onnxruntime = "onnxruntime"
+
+
+class Device(StrEnum):
+    """Where the teachers run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(StrEnum):
+    """Of the teachers' arithmetic."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def extract_teacher(
+    corpus: Annotated[
+        str,
+        typer.Argument(help="Folder, glob, or CSV, JSONL or Parquet table; any fsspec URL."),
+    ],
+    store: Annotated[str, typer.Argument(help="The store to make or to go on with.")],
+    teacher: Annotated[
+        list[str],
+        typer.Option(help="FAMILY or NAME=FAMILY, as often as there are teachers.", metavar="NAME"),
+    ],
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH: a teacher's own checkpoint.", metavar="NAME=PATH"),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH: a teacher's class names, one a line.", metavar="NAME=PATH"),
+    ] = None,
+    clip_seconds: Annotated[float | None, typer.Option(help="Length of a clip.  [20]")] = None,
+    step_seconds: Annotated[float | None, typer.Option(help="Length of a step.  [5]")] = None,
+    frames_per_step: Annotated[int | None, typer.Option(help="Frames of a step.  [1]")] = None,
+    tail: Annotated[Tail | None, typer.Option(help="A last, shorter clip.  [keep]")] = None,
+    rows_per_shard: Annotated[int | None, typer.Option(help="Clips of a shard.")] = None,
+    inputs: Annotated[
+        Inputs | None, typer.Option(help="Student input to cache.  [waveform]")
+    ] = None,
+    sample_rate: Annotated[
+        int | None, typer.Option(help="Of the cached waveform, in Hz.  [22050]")
+    ] = None,
+    channels: Annotated[
+        Channels | None, typer.Option(help="Of the cached waveform.  [first]")
+    ] = None,
+    sparse_top_k: Annotated[
+        int | None, typer.Option(help="Keep so many of the largest logits; 0 keeps all.  [0]")
+    ] = None,
+    path_column: Annotated[str, typer.Option(help="Of a table: the file.")] = "path",
+    id_column: Annotated[str, typer.Option(help="Of a table: the id.")] = "recording_id",
+    runtime: Annotated[Runtime, typer.Option(help="What computes the teachers.")] = Runtime.auto,
+    device: Annotated[Device, typer.Option(help="Where the teachers run.")] = Device.auto,
+    precision: Annotated[Precision, typer.Option(help="Of the teachers.")] = Precision.float32,
+    batch_size: Annotated[int, typer.Option(help="Frames of a batch.")] = 32,
+    executor: Annotated[
+        Executor, typer.Option(help="Where shards are computed.")
+    ] = Executor.serial,
+    workers: Annotated[int, typer.Option(help="Worker processes.")] = 1,
+    scheduler: Annotated[
+        str, typer.Option(help="Address of a dask scheduler, tcp://HOST:PORT.")
+    ] = "",
+    max_failure_rate: Annotated[
+        float, typer.Option(help="Exit with 7 when a larger share of clips failed.")
+    ] = 1.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is to come and write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+) -> None:
+    """Let teachers look at a corpus once and store what they see; goes on where it stopped."""
+    from avkd.pipeline.extract_request import ExtractRequest
+
+    request = ExtractRequest(
+        corpus=corpus,
+        store=store,
+        teachers=_parse_teachers(
+            teacher,
+            weights or (),
+            classes or (),
+            runtime=runtime,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+        ),
+        clip_seconds=clip_seconds,
+        step_seconds=step_seconds,
+        frames_per_step=frames_per_step,
+        tail=tail.value if tail else None,
+        rows_per_shard=rows_per_shard,
+        inputs=_choose_inputs(inputs, sample_rate, channels),
+        sparse_top_k=sparse_top_k,
+        path_column=path_column,
+        id_column=id_column,
+        executor=executor.value,
+        num_workers=workers,
+        scheduler=scheduler,
+        max_failure_rate=max_failure_rate,
+        dry_run=dry_run,
+    )
+    report = _run(request)
+    if as_json:
+        print_json(asdict(report))
+    elif report.is_dry_run:
+        _print_forecast(report)
+    else:
+        _print_report(report, request.store)
+
+
+def _run(request: "ExtractRequest") -> "ExtractReport":
+    from avkd.pipeline.extract import extract_teacher as run
+
+    with show_progress() as show:
+        return run(
+            request,
+            on_progress=lambda event: show(
+                event.phase,
+                event.num_done,
+                event.num_total,
+                _remark(event.num_failed, event.is_stopping),
+            ),
+        )
+
+
+def _remark(num_failed: int, is_stopping: bool) -> str:
+    failed = f"{num_failed} failed" if num_failed else ""
+    return f"{failed} finishing the shards in hand" if is_stopping else failed
+
+
+def _parse_teachers(
+    names: Sequence[str],
+    weights: Sequence[str],
+    classes: Sequence[str],
+    *,
+    runtime: Runtime,
+    device: Device,
+    precision: Precision,
+    batch_size: int,
+) -> "tuple[TeacherRequest, ...]":
+    from avkd.stages.teachers.request import parse_teacher
+
+    bare = [parse_teacher(name) for name in names]
+    known = [teacher.name for teacher in bare]
+    weight_files = _parse_pairs("--weights", weights, known)
+    class_files = _parse_pairs("--classes", classes, known)
+    return tuple(
+        parse_teacher(
+            f"{teacher.name}={teacher.family}",
+            weights=weight_files.get(teacher.name, ""),
+            classes=class_files.get(teacher.name, ""),
+            runtime=runtime.value,
+            device=device.value,
+            precision=precision.value,
+            batch_size=batch_size,
+        )
+        for teacher in bare
+    )
+
+
+def _parse_pairs(option: str, texts: Sequence[str], known: Sequence[str]) -> Mapping[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or name not in known:
+            raise InvalidValueError(
+                f"{option} {text!r} is not NAME=PATH with a teacher's name: {', '.join(known)}"
+            )
+        pairs[name] = path
+    return pairs
+
+
+def _choose_inputs(
+    inputs: Inputs | None, sample_rate: int | None, channels: Channels | None
+) -> "WaveformFormat | Literal['none'] | None":
+    from avkd.stages.types import WaveformFormat
+
+    if inputs is Inputs.none:
+        return "none"
+    if inputs is None and sample_rate is None and channels is None:
+        return None
+    plain = WaveformFormat()
+    return WaveformFormat(
+        sample_rate=sample_rate or plain.sample_rate,
+        channels=channels.value if channels else plain.channels,
+    )
+
+
+def _print_forecast(report: "ExtractReport") -> None:
+    forecast = report.forecast
+    print_facts(
+        {
+            "new recordings": forecast.num_new_recordings,
+            "new clips": forecast.num_new_clips,
+            "clips to compute": forecast.num_clips,
+            "shards to compute": forecast.num_shards,
+            **{
+                f"{name}, uncompressed": size(num_bytes)
+                for name, num_bytes in forecast.bytes_to_come.items()
+            },
+        }
+    )
+
+
+def _print_report(report: "ExtractReport", store: str) -> None:
+    if not report.num_shards_done:
+        print_result(
+            f"nothing to do: {counted(report.num_shards_skipped, 'shard')} committed, none missing"
+        )
+    print_facts(
+        {
+            "store": store,
+            "recordings": report.num_recordings,
+            "clips": report.num_clips,
+            "shards": f"{report.num_shards_done} computed, {report.num_shards_skipped} kept",
+            **{name: _say_counts(counts) for name, counts in report.status.items()},
+            "content digest": report.content_digest,
+        }
+    )
+    if report.seconds:
+        spent = ", ".join(f"{name} {value:.1f} s" for name, value in report.seconds.items())
+        print_note(f"{report.wall_seconds:.1f} s; summed over workers: {spent}")
+
+
+def _say_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {status}" for status, number in counts.items() if number)

@@ -1,0 +1,190 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avkd.storage.digest import fingerprint_digest
+from avkd.storage.store import Store
+
+
+def extract(avkd, corpus, store, *more):
+    return avkd(
+        "extract-teacher",
+        corpus,
+        store,
+        "--teacher=seer=timm/test_resnet",
+        "--weights=seer=random",
+        "--runtime=torch",
+        "--batch-size=4",
+        *more,
+    )
+
+
+def state_of(folder):
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_every_file_of_a_folder_is_accounted_for(avkd, store):
+    held = avkd("inspect", store, "--json").json
+    assert held["num_recordings"] == 5
+    assert held["num_clips"] == sum(held["status"].values())
+    assert held["status"]["decode_error"] == 1
+
+
+def test_a_second_run_does_nothing_and_says_so(avkd, videos, store):
+    before = state_of(store)
+    outcome = extract(avkd, videos, store)
+    assert outcome.exit_code == 0
+    assert "nothing to do" in outcome.out
+    assert state_of(store) == before
+
+
+def test_a_second_run_tells_machines_that_no_shard_was_computed(avkd, videos, store):
+    told = extract(avkd, videos, store, "--json").json
+    assert told["num_shards_done"] == 0
+    assert told["num_shards_skipped"] == 3
+    assert told["content_digest"] == Store.open(str(store)).content_digest()
+
+
+def test_a_dry_run_counts_and_writes_nothing(avkd, videos, tmp_path):
+    place = tmp_path / "store"
+    options = ("--clip-seconds=2", "--step-seconds=1", "--rows-per-shard=4", "--dry-run")
+    told = extract(avkd, videos, place, *options, "--json").json["forecast"]
+    assert told["num_new_recordings"] == 5
+    assert told["num_shards"] == 3
+    assert set(told["bytes_to_come"]) == {"seer", "waveform"}
+    text = extract(avkd, videos, place, *options).out
+    assert "9" in text
+    assert "MB" in text or "kB" in text
+    assert not place.exists()
+
+
+def test_the_waveform_is_kept_as_asked(avkd, videos, tmp_path):
+    store = tmp_path / "store"
+    outcome = extract(avkd, videos / "v2.mp4", store, "--sample-rate=8000", "--channels=mix")
+    assert outcome.exit_code == 0, outcome.err
+    waveform = Store.open(str(store)).producers()["waveform"].outputs[0]
+    assert waveform.shape == (1, 20 * 8_000)
+    assert waveform.attributes["channels"] == "mix"
+
+
+def test_inputs_can_be_left_out(avkd, videos, tmp_path):
+    held = extract(
+        avkd, videos / "v0.mp4", tmp_path / "store", "--inputs=none", "--sparse-top-k=5", "--json"
+    )
+    assert held.exit_code == 0, held.err
+    assert set(held.json["status"]) == {"seer"}
+    logits = Store.open(str(tmp_path / "store")).producers()["seer"].outputs[0]
+    assert (logits.layout, logits.num_kept) == ("sparse_logits", 5)
+
+
+def test_a_missing_folder_is_refused(avkd, tmp_path):
+    outcome = extract(avkd, tmp_path / "nowhere", tmp_path / "store")
+    outcome.assert_refused(2, "nowhere")
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_empty_corpus_is_refused(avkd, tmp_path):
+    (tmp_path / "videos").mkdir()
+    outcome = extract(avkd, tmp_path / "videos", tmp_path / "store")
+    outcome.assert_refused(2, "videos")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_table_without_the_column_is_refused_with_the_columns_there_are(avkd, tmp_path):
+    table = tmp_path / "corpus.csv"
+    table.write_text("movie,label\na.mp4,dog\n")
+    outcome = extract(avkd, table, tmp_path / "store")
+    outcome.assert_refused(2, "path", "movie", "label")
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_unknown_teacher_is_refused_with_close_names(avkd, videos, tmp_path):
+    store = tmp_path / "store"
+    outcome = avkd("extract-teacher", videos, store, "--teacher", "efficientnet_light0")
+    outcome.assert_refused(2, "efficientnet_light0", "efficientnet_lite0")
+    assert not store.exists()
+
+
+def test_a_store_that_cannot_be_written_is_refused(avkd, videos, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    outcome = extract(avkd, videos, tmp_path / "file" / "store")
+    outcome.assert_refused(6, "file")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_store_of_a_newer_schema_is_refused_and_left_alone(avkd, videos, tmp_path):
+    store = tmp_path / "store"
+    store.mkdir()
+    document = {"schema_version": 99, "clip_policy": {}, "rows_per_shard": 4}
+    (store / "store.json").write_text(json.dumps(document))
+    before = state_of(store)
+    extract(avkd, videos, store).assert_refused(3, "99", "upgrade")
+    assert state_of(store) == before
+
+
+def test_other_weights_under_the_same_name_are_refused_with_both_fingerprints(
+    avkd, videos, store, tmp_path
+):
+    weights = tmp_path / "other.safetensors"
+    _write_weights(weights)
+    before = state_of(store)
+    stored = fingerprint_digest(Store.open(str(store)).producers()["seer"].fingerprint)
+    outcome = avkd(
+        "extract-teacher",
+        videos,
+        store,
+        "--teacher=seer=timm/test_resnet",
+        f"--weights=seer={weights}",
+        "--runtime=torch",
+        "--batch-size=4",
+    )
+    outcome.assert_refused(4, "seer", stored[:8], "weights_sha256")
+    assert state_of(store) == before
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--weights=other=random", "--weights=random", "--classes=other=names.txt"],
+)
+def test_a_file_for_no_teacher_is_refused(avkd, videos, tmp_path, option):
+    extract(avkd, videos, tmp_path / "store", option).assert_refused(2, "seer")
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("names", [("seer", "seer"), ("a", "a", "b")])
+def test_two_teachers_of_one_name_are_refused(avkd, videos, tmp_path, names):
+    teachers = [f"--teacher={name}=timm/test_resnet" for name in names]
+    outcome = avkd("extract-teacher", videos, tmp_path / "store", *teachers)
+    outcome.assert_refused(2, "NAME=FAMILY")
+
+
+def test_too_many_failures_are_told_after_all_is_committed(avkd, videos, tmp_path):
+    store = tmp_path / "store"
+    extract(avkd, videos, store, "--max-failure-rate=0.1").assert_refused(7, "0.1")
+    held = Store.open(str(store))
+    assert not held.missing_shards("seer")
+
+
+def test_another_clip_length_than_the_stores_is_refused(avkd, videos, store):
+    extract(avkd, videos, store, "--clip-seconds=4").assert_refused(2, "clip_seconds")
+
+
+def test_no_bar_is_drawn_where_nobody_watches(avkd, videos, tmp_path):
+    outcome = extract(avkd, videos / "v1.mp4", tmp_path / "store", "--inputs=none")
+    assert outcome.exit_code == 0
+    assert "\x1b" not in outcome.err
+    assert "%" not in outcome.err
+
+
+def _write_weights(path):
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(7)
+    network = timm.create_model("test_resnet", pretrained=False)
+    state = network.state_dict()
+    assert any(np.any(value.numpy()) for value in state.values())
+    save_file(state, str(path))

@@ -1,0 +1,28 @@
+from avkd.storage.store import Store
+
+
+def test_machines_get_counts_teachers_and_the_digest(avkd, store):
+    told = avkd("inspect", store, "--json").json
+    assert (told["num_recordings"], told["num_clips"], told["num_shards"]) == (5, 9, 3)
+    assert told["status"] == {"ok": 8, "decode_error": 1}
+    assert told["content_digest"] == Store.open(str(store)).content_digest()
+    (teacher,) = told["teachers"]
+    assert teacher["name"] == "seer"
+    assert len(teacher["fingerprint"]) == 64
+    logits = next(each for each in teacher["outputs"] if each["name"] == "logits")
+    assert logits["shape"] == [2, 1000]
+    assert logits["dtype"] == "float16"
+
+
+def test_people_get_the_failed_recording_with_its_reason(avkd, store):
+    text = avkd("inspect", store).out
+    assert "8 ok" in text
+    line = next(line for line in text.splitlines() if "v4_broken.mp4" in line)
+    assert "decode_error" in line
+    told = avkd("inspect", store, "--json").json["failures"]
+    assert {clip["recording_id"] for clip in told} == {"v4_broken.mp4"}
+    assert all(clip["reason"] in text for clip in told)
+
+
+def test_a_missing_store_is_refused(avkd, tmp_path):
+    avkd("inspect", tmp_path / "none").assert_refused(3, "none", "avkd extract-teacher")

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+OPTIONS = (
+    "--recipe=soundnet_logmel",
+    "--variant=tiny",
+    "--set=schedule.num_epochs=none",
+    "--set=schedule.num_updates=2",
+    "--set=data.batch_size=4",
+)
+
+
+def test_a_run_holds_its_recipe_its_losses_and_the_student(run):
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert recipe["schedule"]["num_updates"] == 2
+    assert recipe["variant"] == "tiny"
+    assert len((run / "metrics.jsonl").read_text().splitlines()) >= 2
+    assert (run / "student.safetensors").stat().st_size > 1000
+
+
+def test_a_finished_run_is_left_alone_and_says_so(avkd, store, run):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    outcome = avkd("train-student", store, run, *OPTIONS)
+    assert outcome.exit_code == 0, outcome.err
+    assert "nothing to do" in outcome.out
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_results_for_machines_tell_loss_and_clips(avkd, store, tmp_path):
+    told = avkd("train-student", store, tmp_path / "run", *OPTIONS, "--seed=3", "--json").json
+    assert told["num_updates"] == 2
+    assert told["teachers"] == ["seer"]
+    assert 0 < told["num_clips"] <= 8
+    assert told["loss"] > 0
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["seed"] == 3
+
+
+def test_results_for_people_tell_the_loss(avkd, store, tmp_path):
+    outcome = avkd("train-student", store, tmp_path / "run", *OPTIONS, "--teacher=seer")
+    assert outcome.exit_code == 0, outcome.err
+    assert "loss" in outcome.out
+    assert "seer" in outcome.out
+
+
+def test_another_recipe_in_the_same_folder_is_refused(avkd, store, run):
+    outcome = avkd("train-student", store, run, *OPTIONS, "--seed=9")
+    outcome.assert_refused(2, "seed")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("--recipe=soundnet_logmell", ("soundnet_logmell", "soundnet_logmel")),
+        ("--variant=tinny", ("tinny", "tiny")),
+        ("--set=optimiser.learning_rat=1", ("optimiser.learning_rat", "optimiser.learning_rate")),
+        ("--set=seed", ("field=value",)),
+        ("--set=data.batch_size=many", ("data.batch_size", "many")),
+        ("--teacher=seen", ("seen", "seer")),
+    ],
+)
+def test_a_wrong_name_is_refused_with_the_right_ones(avkd, store, tmp_path, wrong, words):
+    run = tmp_path / "run"
+    options = [option for option in OPTIONS if option.partition("=")[0] != wrong.partition("=")[0]]
+    if wrong.startswith("--set"):
+        options = list(OPTIONS)
+    avkd("train-student", store, run, *options, wrong).assert_refused(2, *words)
+    assert not run.exists()
+
+
+def test_a_split_without_clips_is_refused(avkd, store, tmp_path):
+    outcome = avkd("train-student", store, tmp_path / "run", *OPTIONS, "--split=nowhere")
+    outcome.assert_refused(2, "nowhere")
+
+
+def test_a_missing_store_is_refused(avkd, tmp_path):
+    outcome = avkd("train-student", tmp_path / "none", tmp_path / "run", *OPTIONS)
+    outcome.assert_refused(3, "none")
+    assert not (tmp_path / "run").exists()

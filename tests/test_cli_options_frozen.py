@@ -1,0 +1,84 @@
+"""The commands and options there are: a new one is a decision, and is made here as well."""
+
+import typer
+
+from avkd.cli.app import app
+
+COMMANDS = {
+    "extract-teacher": {
+        "corpus",
+        "store",
+        "--teacher",
+        "--weights",
+        "--classes",
+        "--clip-seconds",
+        "--step-seconds",
+        "--frames-per-step",
+        "--tail",
+        "--rows-per-shard",
+        "--inputs",
+        "--sample-rate",
+        "--channels",
+        "--sparse-top-k",
+        "--path-column",
+        "--id-column",
+        "--runtime",
+        "--device",
+        "--precision",
+        "--batch-size",
+        "--executor",
+        "--workers",
+        "--scheduler",
+        "--max-failure-rate",
+        "--dry-run",
+        "--json",
+    },
+    "train-student": {
+        "store",
+        "run",
+        "--recipe",
+        "--variant",
+        "--teacher",
+        "--split",
+        "--seed",
+        "--set",
+        "--device",
+        "--json",
+    },
+    "evaluate": {
+        "run",
+        "dataset",
+        "--path",
+        "--label",
+        "--fold",
+        "--split",
+        "--layer",
+        "--control",
+        "--labels-per-class",
+        "--seed",
+        "--json",
+    },
+    "inspect": {"store", "--json"},
+    "verify": {"store", "--json"},
+    "report": {"store", "--run", "--out", "--frames", "--simulated", "--json"},
+    "list": {"kind", "--json"},
+    "demo": {"--out", "--fast", "--json"},
+}
+
+
+def test_commands_and_options_are_those_written_here():
+    group = typer.main.get_command(app)
+    found = {
+        name: {_spell(parameter) for parameter in command.params} - {"--help"}
+        for name, command in group.commands.items()
+    }
+    assert found == COMMANDS
+
+
+def test_every_command_that_gives_results_gives_them_to_machines():
+    assert all("--json" in options for options in COMMANDS.values())
+
+
+def _spell(parameter):
+    """An option by its long name, an argument by its own."""
+    return parameter.name if parameter.param_type_name == "argument" else parameter.opts[0]
