@@ -40,8 +40,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
     """Probe a frozen student on labelled sounds, beside its controls."""
-    from avkd.pipeline.datasets import read_dataset
     from avkd.pipeline.evaluate import SEEDS, evaluate_run
+    from avkd.pipeline.evaluation.datasets import read_dataset
 
     labelled = read_dataset(
         dataset, path_column=path, label_column=label, fold_column=fold, split_column=split

@@ -18,7 +18,7 @@ from avkd.errors import InvalidValueError
 from avkd.pipeline.report.numbers import counted, size
 
 if TYPE_CHECKING:
-    from avkd.pipeline.extract_request import ExtractReport, ExtractRequest
+    from avkd.pipeline.extraction.request import ExtractReport, ExtractRequest
     from avkd.stages.teachers.request import TeacherRequest
     from avkd.stages.types import WaveformFormat
 
@@ -132,7 +132,7 @@ def extract_teacher(
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
     """Let teachers look at a corpus once and store what they see; goes on where it stopped."""
-    from avkd.pipeline.extract_request import ExtractRequest
+    from avkd.pipeline.extraction.request import ExtractRequest
 
     request = ExtractRequest(
         corpus=corpus,

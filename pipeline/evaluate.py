@@ -9,13 +9,13 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 
 from avkd.errors import InvalidValueError, UnknownNameError
-from avkd.pipeline.bench import Bench
-from avkd.pipeline.datasets import EvaluationDataset
-from avkd.pipeline.measures import DISTILLED, MEASURES
-from avkd.pipeline.probe_trials import ProbeScore
+from avkd.pipeline.evaluation.bench import Bench
+from avkd.pipeline.evaluation.datasets import EvaluationDataset
+from avkd.pipeline.evaluation.measures import DISTILLED, MEASURES
+from avkd.pipeline.evaluation.scores import ProbeScore
+from avkd.pipeline.evaluation.trials import ALL_LABELS
 from avkd.pipeline.run_dir import RunDir, write_text
-from avkd.pipeline.students import load_student
-from avkd.pipeline.trials import ALL_LABELS
+from avkd.pipeline.training.students import load_student
 
 Control: TypeAlias = Literal["random", "scratch", "teacher", "mfcc", "fine_tuned"]
 SEEDS = (0, 1, 2)

@@ -8,13 +8,18 @@ from functools import partial
 from avkd.errors import InterruptedRunError, TooManyFailuresError
 from avkd.pipeline.cores import cores_per_worker, default_decode_workers
 from avkd.pipeline.executor import build_executor
-from avkd.pipeline.extract_plan import ExtractPlan, make_forecast, plan_extraction, write_plan
-from avkd.pipeline.extract_request import ExtractForecast, ExtractReport, ExtractRequest
-from avkd.pipeline.producers import WAVEFORM
-from avkd.pipeline.progress import OnProgress, Tally
-from avkd.pipeline.shard import ShardReceipt, ShardTask, extract_shard
+from avkd.pipeline.extraction.planning import (
+    ExtractPlan,
+    make_forecast,
+    plan_extraction,
+    write_plan,
+)
+from avkd.pipeline.extraction.producers import WAVEFORM
+from avkd.pipeline.extraction.progress import OnProgress, Tally
+from avkd.pipeline.extraction.request import ExtractForecast, ExtractReport, ExtractRequest
+from avkd.pipeline.extraction.shard import ShardReceipt, ShardTask, extract_shard
+from avkd.pipeline.extraction.worker import closing_worker, release_decode_pool
 from avkd.pipeline.signals import StopRequest, watch_signals
-from avkd.pipeline.worker import closing_worker, release_decode_pool
 from avkd.storage.digest import fingerprint_digest
 from avkd.storage.store import Store
 from avkd.storage.writing import DATA_STATUSES

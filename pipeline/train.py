@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from avkd.errors import InterruptedRunError, InvalidValueError, TooManyFailuresError
-from avkd.pipeline.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
-from avkd.pipeline.metrics_log import MetricsLog, open_metrics, read_metrics
 from avkd.pipeline.recipe import Recipe
 from avkd.pipeline.run_dir import RunDir
-from avkd.pipeline.schedule import learning_rate
 from avkd.pipeline.signals import StopRequest, watch_signals
-from avkd.pipeline.students import save_student
-from avkd.pipeline.training_session import Device, Session, open_learner, prepare_session
+from avkd.pipeline.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
+from avkd.pipeline.training.metrics_log import MetricsLog, open_metrics, read_metrics
+from avkd.pipeline.training.schedule import learning_rate
+from avkd.pipeline.training.session import Device, Session, open_learner, prepare_session
+from avkd.pipeline.training.students import save_student
 from avkd.stages.methods.batch import Batch
 
 

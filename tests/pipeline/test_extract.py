@@ -18,10 +18,10 @@ from avkd.errors import (
     InvalidValueError,
     TooManyFailuresError,
 )
-from avkd.pipeline import probing
 from avkd.pipeline.extract import extract_teacher
-from avkd.pipeline.extract_request import ExtractRequest
-from avkd.pipeline.progress import ProgressEvent
+from avkd.pipeline.extraction import probing
+from avkd.pipeline.extraction.progress import ProgressEvent
+from avkd.pipeline.extraction.request import ExtractRequest
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import WaveformFormat
 from avkd.storage.store import Store
@@ -342,7 +342,7 @@ def test_another_policy_than_the_stores_is_refused(extract: Extract) -> None:
 KILLED_RUN = """
 import sys
 from avkd.pipeline.extract import extract_teacher
-from avkd.pipeline.extract_request import ExtractRequest
+from avkd.pipeline.extraction.request import ExtractRequest
 from avkd.stages.types import WaveformFormat
 
 corpus, store = sys.argv[1:]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from avkd.pipeline.extract import extract_teacher
-from avkd.pipeline.extract_request import ExtractReport, ExtractRequest
-from avkd.pipeline.progress import ProgressEvent
+from avkd.pipeline.extraction.progress import ProgressEvent
+from avkd.pipeline.extraction.request import ExtractReport, ExtractRequest
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import WaveformFormat
 

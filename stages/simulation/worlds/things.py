@@ -103,10 +103,10 @@ def fast_world(seed: int = 0) -> ThingsWorld:
     """The world of ``avkd demo --fast``."""
     return ThingsWorld(
         seed=seed,
-        num_unlabelled=168,
-        num_train_per_kind=5,
-        num_validation_per_kind=2,
-        num_test_per_kind=5,
+        num_unlabelled=120,
+        num_train_per_kind=4,
+        num_validation_per_kind=1,
+        num_test_per_kind=4,
     )
 
 

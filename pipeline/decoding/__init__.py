@@ -1,0 +1,1 @@
+"""Decode children of a process, and the jobs that they get."""

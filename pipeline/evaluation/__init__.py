@@ -1,0 +1,1 @@
+"""Datasets with labels, students and controls, and what they score."""

@@ -1,0 +1,85 @@
+"""Durations of recordings; one that has none to tell gets a reason instead."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from avkd.errors import MediaError
+from avkd.pipeline.extraction.plan import Failure
+from avkd.pipeline.extraction.worker import lend_decode_pool
+from avkd.storage.schema import Recording
+
+STREAMS_TO_PROBE = ("rgb", "audio")
+"""The first of these that a recording has tells its duration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbedRecordings:
+    """Recordings with the durations that could be told."""
+
+    recordings: tuple[Recording, ...]
+    unreadable: dict[str, Failure] = field(default_factory=dict)
+    """By recording id."""
+
+
+def probe_recordings(
+    recordings: Sequence[Recording],
+    *,
+    num_workers: int,
+    time_limit_seconds: float,
+    on_recording: Callable[[int, int], None] = lambda num_done, num_total: None,
+) -> ProbedRecordings:
+    """Ask the files whose duration the corpus does not tell; keep the order of the corpus.
+
+    Args:
+        recordings: of the corpus.
+        num_workers: decode children to ask with; they stay for the clips (worker.py). None
+            is started when all durations are known.
+        time_limit_seconds: for one file.
+        on_recording: told after each how many are done, of how many.
+    """
+    paths = {each.recording_id: _path_of(each) for each in recordings if not _is_known(each)}
+    answers: Iterator[tuple[str, float | MediaError]] = iter(())
+    if paths:
+        answers = _ask(paths, num_workers, time_limit_seconds)
+    durations: dict[str, float] = {}
+    unreadable: dict[str, Failure] = {}
+    for num_done, (recording_id, answer) in enumerate(answers, start=1):
+        if isinstance(answer, MediaError):
+            unreadable[recording_id] = (answer.status, answer.reason)
+        else:
+            durations[recording_id] = answer
+        on_recording(num_done, len(paths))
+    return ProbedRecordings(
+        recordings=tuple(
+            replace(each, duration_seconds=durations[each.recording_id])
+            if each.recording_id in durations
+            else each
+            for each in recordings
+        ),
+        unreadable=unreadable,
+    )
+
+
+def _ask(
+    paths: dict[str, str], num_workers: int, time_limit_seconds: float
+) -> Iterator[tuple[str, float | MediaError]]:
+    with lend_decode_pool(num_workers, time_limit_seconds) as pool:
+        answers = pool.probe(paths.values())
+        for recording_id, answer in zip(paths, answers, strict=True):
+            if isinstance(answer, MediaError):
+                yield recording_id, answer
+            else:
+                yield recording_id, answer.duration_seconds
+
+
+def _is_known(recording: Recording) -> bool:
+    seconds = recording.duration_seconds
+    return seconds is not None and math.isfinite(seconds) and seconds > 0
+
+
+def _path_of(recording: Recording) -> str:
+    streams = recording.streams
+    return next((streams[name] for name in STREAMS_TO_PROBE if name in streams), "") or next(
+        iter(streams.values())
+    )

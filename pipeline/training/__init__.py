@@ -1,0 +1,1 @@
+"""From stored rows to a trained student on disk."""

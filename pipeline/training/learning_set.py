@@ -1,0 +1,201 @@
+"""What a student learns from: which targets and which sound of a store, and how long its clips are.
+
+Nothing here knows a teacher's model: a student's process never imports one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from avkd.errors import InvalidValueError, UnknownNameError
+from avkd.pipeline.cores import count_cores
+from avkd.pipeline.recipe import DataConfig
+from avkd.pipeline.training.examples import Examples, find_examples
+from avkd.pipeline.training.loading import BatchShape
+from avkd.pipeline.training.reading import RowReader, SoundReader, StoredSound, TargetReader
+from avkd.stages.methods.batch import TargetShape
+from avkd.stages.methods.student import Student
+from avkd.stages.types import ClipPolicy, WaveformFormat
+from avkd.storage.digest import RowSum, fingerprint_digest
+from avkd.storage.schema import OutputSpec, ProducerSpec
+from avkd.storage.store import Store
+
+RECORDINGS = "recordings"
+"""The input_name that decodes sound while training, even where some is stored."""
+LOGITS = "logits"
+EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningSet:
+    """Targets and sound of a store."""
+
+    store: Store
+    targets: Mapping[str, TargetShape]
+    """By teacher."""
+    class_names: Mapping[str, tuple[str, ...]]
+    """By teacher: of its logits."""
+    input_name: str
+    """The stored input, or ``recordings``."""
+    sample_rate: int
+    split: str | None
+
+    @property
+    def producers(self) -> tuple[str, ...]:
+        """Everything that a clip must have."""
+        stored = () if self.input_name == RECORDINGS else (self.input_name,)
+        return (*self.targets, *stored)
+
+    def origin(self) -> dict[str, object]:
+        """What must not change while a run goes on, as plain values."""
+        specs = self.store.producers()
+        total = RowSum()
+        for name in self.producers:
+            for commit in self.store.commits(name):
+                for rows in commit.content.values():
+                    total += rows
+        return {
+            "store": self.store.url,
+            "content_digest": str(total),
+            "teachers": {
+                name: fingerprint_digest(specs[name].fingerprint) for name in self.targets
+            },
+            "sound": self.input_name,
+        }
+
+
+def choose_learning_set(
+    store: Store, data: DataConfig, teachers: Sequence[str], sample_rate: int
+) -> LearningSet:
+    """Settle teachers (all that stored logits or embeddings, unless named) and sound.
+
+    Raises:
+        UnknownNameError: The store has no teacher of that name.
+        InvalidValueError: There is nothing to learn from, or the stored sound has another rate.
+    """
+    known = {name: spec for name, spec in store.producers().items() if spec.kind == "teacher"}
+    for name in teachers:
+        if name not in known:
+            raise UnknownNameError(f"teacher of {store.url}", name, known)
+    shapes = {name: _target_shape(known[name]) for name in teachers or known}
+    targets = {name: shape for name, shape in shapes.items() if shape is not None}
+    if not targets:
+        raise InvalidValueError(
+            f"{store.url} has no teacher with logits or embeddings to learn from; "
+            "extract one with avkd extract-teacher"
+        )
+    outputs = {name: _output(known[name], LOGITS) for name in targets}
+    return LearningSet(
+        store=store,
+        targets=targets,
+        class_names={name: o.class_names for name, o in outputs.items() if o is not None},
+        input_name=_choose_sound(store, data.input_name, sample_rate),
+        sample_rate=sample_rate,
+        split=data.split,
+    )
+
+
+def full_shape(learning: LearningSet, data: DataConfig) -> BatchShape:
+    """The length of the clips that a student hears.
+
+    Raises:
+        InvalidValueError: The recipe's length does not fit the store's clips or steps.
+    """
+    policy = clip_policy(learning.store)
+    seconds = data.clip_seconds or policy.clip_seconds
+    num_steps = round(seconds / policy.step_seconds)
+    if seconds < policy.clip_seconds or abs(num_steps * policy.step_seconds - seconds) > 1e-6:
+        raise InvalidValueError(
+            f"data.clip_seconds {seconds:g} must be a multiple of the store's step of "
+            f"{policy.step_seconds:g} s and not below its clips of {policy.clip_seconds:g} s; "
+            "none takes the store's"
+        )
+    if data.num_steps not in (None, num_steps):
+        raise InvalidValueError(
+            f"data.num_steps {data.num_steps} but {seconds:g} s have {num_steps} of the store's "
+            f"steps of {policy.step_seconds:g} s; extract with another step, or set it to none"
+        )
+    return BatchShape(num_steps=num_steps, num_samples=round(seconds * learning.sample_rate))
+
+
+def find_learning_examples(learning: LearningSet) -> Examples:
+    """The clips that have everything.
+
+    Raises:
+        InvalidValueError: There are none.
+    """
+    examples = find_examples(learning.store, learning.producers, learning.split)
+    if not len(examples):
+        of_split = f" of split {learning.split!r}" if learning.split else ""
+        raise InvalidValueError(
+            f"{learning.store.url} has no clip{of_split} that is ok for all of "
+            f"{', '.join(learning.producers)}; avkd inspect tells the counts"
+        )
+    return examples
+
+
+def build_reader(learning: LearningSet, examples: Examples, student: Student) -> RowReader:
+    """A reader of what the student's heads and projectors learn from."""
+    targets = TargetReader(
+        store=learning.store,
+        examples=examples,
+        logits_of=tuple(student.heads.keys()),
+        embeddings_of=tuple(student.projectors.keys()),
+    )
+    return RowReader(targets, _build_sound(learning, examples))
+
+
+def has_dense_logits(spec: ProducerSpec) -> bool:
+    """Whether a teacher stored all of its logits."""
+    logits = _output(spec, LOGITS)
+    return logits is not None and logits.layout == "dense"
+
+
+def clip_policy(store: Store) -> ClipPolicy:
+    """How the store's clips were cut."""
+    return ClipPolicy(**cast(Mapping[str, Any], store.clip_policy))
+
+
+def _build_sound(learning: LearningSet, examples: Examples) -> SoundReader:
+    if learning.input_name != RECORDINGS:
+        return StoredSound(store=learning.store, examples=examples, input_name=learning.input_name)
+    from avkd.pipeline.training.recorded_sound import RecordedSound
+
+    return RecordedSound(
+        store=learning.store,
+        examples=examples,
+        policy=clip_policy(learning.store),
+        waveform=WaveformFormat(sample_rate=learning.sample_rate),
+        num_workers=count_cores(),
+    )
+
+
+def _choose_sound(store: Store, input_name: str, sample_rate: int) -> str:
+    spec = store.producers().get(input_name)
+    if input_name == RECORDINGS or spec is None:
+        return RECORDINGS
+    if spec.kind != "input":
+        raise InvalidValueError(f"data.input_name {input_name!r} is a teacher, not a student input")
+    stored = spec.outputs[0].attributes.get("sample_rate")
+    if stored != sample_rate:
+        raise InvalidValueError(
+            f"the store's {input_name} is at {stored} Hz but the encoder hears {sample_rate} Hz; "
+            f"set data.input_name={RECORDINGS} to decode the recordings, or cache it at that rate"
+        )
+    return input_name
+
+
+def _target_shape(spec: ProducerSpec) -> TargetShape | None:
+    logits, embedding = _output(spec, LOGITS), _output(spec, EMBEDDING)
+    found = logits or embedding
+    if found is None:
+        return None
+    return TargetShape(
+        num_steps=found.shape[0],
+        num_classes=logits.shape[-1] if logits else 0,
+        embedding_size=embedding.shape[-1] if embedding else 0,
+    )
+
+
+def _output(spec: ProducerSpec, name: str) -> OutputSpec | None:
+    return next((o for o in spec.outputs if o.name == name and o.layout != "boxes"), None)

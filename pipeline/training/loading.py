@@ -1,0 +1,147 @@
+"""Stored rows to batches of tensors, in an order that resumes anywhere.
+
+Conventions: a place is a position among the examples; B clips, C channels, S samples.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avkd.pipeline.training.examples import Examples
+from avkd.pipeline.training.ordering import EpochOrder, count_batches, in_order, order_epoch
+from avkd.pipeline.training.prefetch import prefetched
+from avkd.pipeline.training.reading import Dense, RowReader, StoredRow, Waveform
+from avkd.stages.losses.kl import SparseTargets
+from avkd.stages.methods.batch import Batch
+from avkd.storage.sparse import SparseLogits
+
+Batches: TypeAlias = Generator[Batch | None, None, None]
+FULL_SCALE = 32_768.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOrder:
+    """What decides the order of the batches."""
+
+    batch_size: int
+    """Over all ranks."""
+    block_rows: int
+    buffer_rows: int
+    seed: int
+    rank: int = 0
+    num_ranks: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchShape:
+    """To what clips are padded: the lengths of a full clip of the student."""
+
+    num_steps: int
+    num_samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loader:
+    """Batches of some examples."""
+
+    examples: Examples
+    reader: RowReader
+    shape: BatchShape
+    order: BatchOrder
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of one rank in an epoch."""
+        return count_batches(len(self.examples), self.order.batch_size)
+
+    def batches(self, epoch: int, first_batch: int = 0) -> Batches:
+        """The batches of an epoch from one on, read ahead by a thread.
+
+        The same batches whether or not the epoch is entered in its middle. None stands for a batch
+        of which no clip could be decoded.
+        """
+        return prefetched(self._read(self._order(epoch), first_batch))
+
+    def all_in_order(self) -> Batches:
+        """Every example once, as they lie, for validation."""
+        order = in_order(len(self.examples), batch_size=self.order.batch_size)
+        return prefetched(self._read(order, 0))
+
+    def _order(self, epoch: int) -> EpochOrder:
+        order = self.order
+        return order_epoch(
+            self.examples.clip_rows,
+            batch_size=order.batch_size,
+            block_rows=order.block_rows,
+            buffer_rows=order.buffer_rows,
+            seed=order.seed,
+            epoch=epoch,
+            rank=order.rank,
+            num_ranks=order.num_ranks,
+        )
+
+    def _read(self, order: EpochOrder, first_batch: int) -> Iterator[Batch | None]:
+        blocks = [block.tolist() for block in order.blocks_from(first_batch)]
+        arrived: set[int] = set()
+        rows: dict[int, StoredRow] = {}
+        with closing(self.reader.read(blocks)) as read:
+            arrivals = zip(blocks, read, strict=True)
+            for indices in order.batches[first_batch:]:
+                places = indices.tolist()
+                while not arrived.issuperset(places):
+                    block, block_rows = next(arrivals)
+                    arrived.update(block)
+                    rows.update(block_rows)
+                arrived.difference_update(places)
+                yield self._batch([(p, rows.pop(p)) for p in places if p in rows])
+
+    def _batch(self, found: Sequence[tuple[int, StoredRow]]) -> Batch | None:
+        if not found:
+            return None
+        places = [place for place, _ in found]
+        rows = [row for _, row in found]
+        return Batch(
+            clip_ids=tuple(self.examples.clip_ids[place] for place in places),
+            waveform=_waveforms([row.waveform for row in rows], self.shape.num_samples),
+            num_steps=torch.from_numpy(self.examples.num_steps[places]),
+            targets={
+                name: _logits([row.targets.logits[name] for row in rows], self.shape.num_steps)
+                for name in rows[0].targets.logits
+            },
+            embeddings={
+                name: _steps([row.targets.embeddings[name] for row in rows], self.shape.num_steps)
+                for name in rows[0].targets.embeddings
+            },
+        )
+
+
+def _waveforms(waveforms: Sequence[Waveform], num_samples: int) -> Tensor:
+    """float32 (B, C, num_samples) in [-1, 1], zeros after the stored samples."""
+    result = np.zeros((len(waveforms), len(waveforms[0]), num_samples), np.float32)
+    for row, waveform in zip(result, waveforms, strict=True):
+        np.divide(waveform, FULL_SCALE, out=row[:, : waveform.shape[1]], dtype=np.float32)
+    return torch.from_numpy(result)
+
+
+def _logits(rows: Sequence[Dense | SparseLogits], num_steps: int) -> Tensor | SparseTargets:
+    sparse = [row for row in rows if isinstance(row, SparseLogits)]
+    if not sparse:
+        return _steps([row for row in rows if not isinstance(row, SparseLogits)], num_steps)
+    return SparseTargets(
+        values=_steps([row.values for row in sparse], num_steps),
+        ids=_steps([row.ids for row in sparse], num_steps).long(),
+        log_sum_exp=_steps([row.lse for row in sparse], num_steps),
+        temperatures=sparse[0].temperatures,
+    )
+
+
+def _steps(rows: Sequence[Dense], num_steps: int) -> Tensor:
+    """float32 (B, num_steps, ...), zeros after the stored steps."""
+    result = np.zeros((len(rows), num_steps, *rows[0].shape[1:]), np.float32)
+    result[:, : len(rows[0])] = rows
+    return torch.from_numpy(result)

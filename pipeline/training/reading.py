@@ -1,0 +1,192 @@
+"""Rows of a store in blocks: targets from its arrays, sound from its cache or its recordings.
+
+Conventions: a block is places among the examples whose rows are neighbours.
+"""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from avkd.pipeline.training.examples import Examples
+from avkd.storage.sparse import SparseLogits
+from avkd.storage.store import Store
+
+Waveform: TypeAlias = npt.NDArray[np.int16]
+Dense: TypeAlias = npt.NDArray[Any]
+Block: TypeAlias = Sequence[int]
+
+MEMORY_LIMIT_BYTES = 1 << 29
+MAX_GAP_ROWS = 16
+"""Rows with a wider gap between them are read apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTargets:
+    """What the teachers said of one clip."""
+
+    logits: Mapping[str, Dense | SparseLogits] = field(default_factory=dict)
+    """By teacher, of (steps, classes)."""
+    embeddings: Mapping[str, Dense] = field(default_factory=dict)
+    """By teacher: (steps, D)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRow:
+    """What a student gets to learn from one clip."""
+
+    waveform: Waveform
+    """(channels, samples)"""
+    targets: StoredTargets
+
+
+class SoundReader(Protocol):
+    """Where the sound of examples comes from."""
+
+    def read(self, blocks: Sequence[Block]) -> Generator[Mapping[int, Waveform], None, None]:
+        """Yield one mapping a block, place to waveform; clips without sound are left out."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSound:
+    """Sound that was cached as a student input."""
+
+    store: Store
+    examples: Examples
+    input_name: str
+
+    def read(self, blocks: Sequence[Block]) -> Generator[Mapping[int, Waveform], None, None]:
+        """Read block after block."""
+        rows = self.examples.rows[self.input_name]
+        for block in blocks:
+            read = read_scattered(self.store, self.input_name, self.input_name, rows[block])
+            yield dict(zip(block, (_dense(row) for row in read), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetReader:
+    """The targets of some teachers."""
+
+    store: Store
+    examples: Examples
+    logits_of: tuple[str, ...]
+    embeddings_of: tuple[str, ...] = ()
+
+    def read(self, block: Block) -> Mapping[int, StoredTargets]:
+        """Read one block."""
+        logits = self._read("logits", self.logits_of, block)
+        embeddings = self._read("embedding", self.embeddings_of, block)
+        return {
+            place: StoredTargets(
+                logits={name: rows[i] for name, rows in logits.items()},
+                embeddings={name: _dense(rows[i]) for name, rows in embeddings.items()},
+            )
+            for i, place in enumerate(block)
+        }
+
+    def _read(
+        self, output: str, teachers: Iterable[str], block: Block
+    ) -> dict[str, list[Dense | SparseLogits]]:
+        rows = self.examples.rows
+        return {
+            name: read_scattered(self.store, name, output, rows[name][block]) for name in teachers
+        }
+
+
+class RowReader:
+    """Sound and targets together; small sets of examples are held once they were read."""
+
+    def __init__(
+        self,
+        targets: TargetReader,
+        sound: SoundReader,
+        memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+    ) -> None:
+        """Nothing is read yet."""
+        self._targets = targets
+        self._sound = sound
+        self._memory_left = memory_limit_bytes
+        self._held: dict[int, StoredRow | None] = {}
+
+    def read(self, blocks: Sequence[Block]) -> Generator[Mapping[int, StoredRow], None, None]:
+        """Yield one mapping a block, place to row, in order; clips without sound are left out."""
+        missing = [[place for place in block if place not in self._held] for block in blocks]
+        with closing(self._sound.read([block for block in missing if block])) as sounds:
+            for block, unread in zip(blocks, missing, strict=True):
+                rows = {place: self._held[place] for place in block if place in self._held}
+                if unread:
+                    rows.update(self._combine(unread, next(sounds)))
+                yield {place: row for place, row in rows.items() if row is not None}
+
+    def _combine(
+        self, block: Block, waveforms: Mapping[int, Waveform]
+    ) -> Mapping[int, StoredRow | None]:
+        targets = self._targets.read(block)
+        rows: dict[int, StoredRow | None] = dict.fromkeys(block)
+        for place, waveform in waveforms.items():
+            rows[place] = StoredRow(waveform=waveform, targets=targets[place])
+        self._hold(rows)
+        return rows
+
+    def _hold(self, rows: Mapping[int, StoredRow | None]) -> None:
+        size = sum(_num_bytes(row) for row in rows.values() if row is not None)
+        if size <= self._memory_left:
+            self._memory_left -= size
+            self._held.update(rows)
+
+
+def read_scattered(
+    store: Store, producer: str, output: str, rows: npt.NDArray[np.int64]
+) -> list[Dense | SparseLogits]:
+    """Those rows of an output, in the order asked for; neighbours are read together."""
+    found: dict[int, Dense | SparseLogits] = {}
+    for span in _spans(sorted(set(rows.tolist())), store.rows_per_shard):
+        read = store.read_rows(producer, output, span[0], span[-1] + 1)
+        found.update((row, _copy_row(read, row - span[0])) for row in span)
+    return [found[row] for row in rows.tolist()]
+
+
+def _spans(rows: list[int], rows_per_shard: int) -> list[list[int]]:
+    """Runs of rows of one shard: a shard between two others may be missing."""
+    spans: list[list[int]] = []
+    for row in rows:
+        if spans and _are_near(spans[-1][-1], row, rows_per_shard):
+            spans[-1].append(row)
+        else:
+            spans.append([row])
+    return spans
+
+
+def _are_near(row: int, later: int, rows_per_shard: int) -> bool:
+    return later - row <= MAX_GAP_ROWS and later // rows_per_shard == row // rows_per_shard
+
+
+def _copy_row(read: Dense | SparseLogits, index: int) -> Dense | SparseLogits:
+    # Copies, so that one row in a buffer does not keep its whole block in memory.
+    if not isinstance(read, SparseLogits):
+        return np.array(read[index])
+    return SparseLogits(
+        values=read.values[index].copy(),
+        ids=read.ids[index].copy(),
+        lse=read.lse[index].copy(),
+        temperatures=read.temperatures,
+    )
+
+
+def _dense(row: Dense | SparseLogits) -> Dense:
+    assert not isinstance(row, SparseLogits)
+    return row
+
+
+def _num_bytes(row: StoredRow) -> int:
+    arrays = [row.waveform, *row.targets.embeddings.values()]
+    for logits in row.targets.logits.values():
+        if isinstance(logits, SparseLogits):
+            arrays += [logits.values, logits.ids, logits.lse]
+        else:
+            arrays.append(logits)
+    return sum(array.nbytes for array in arrays)

@@ -1,0 +1,163 @@
+"""Everything that the updates of one training session share, set up from recipe and store."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from avkd.errors import InvalidValueError
+from avkd.pipeline.recipe import OptimiserConfig, Recipe
+from avkd.pipeline.run_dir import RunDir, open_run
+from avkd.pipeline.training.checkpoint import TrainingState
+from avkd.pipeline.training.examples import split_validation
+from avkd.pipeline.training.learning_set import (
+    LearningSet,
+    build_reader,
+    choose_learning_set,
+    find_learning_examples,
+    full_shape,
+)
+from avkd.pipeline.training.loading import BatchOrder, Loader
+from avkd.pipeline.training.schedule import count_updates
+from avkd.pipeline.training.students import build_recipe_encoder, build_student
+from avkd.stages.methods.registry import Method
+from avkd.stages.methods.student import Student
+from avkd.storage.store import Store
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator  # type: ignore[import-untyped]
+
+Device: TypeAlias = Literal["auto", "cpu"]
+MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """A student and what changes it."""
+
+    recipe: Recipe
+    learning: LearningSet
+    method: Method
+    student: Student
+    """Bare, as it is saved."""
+    accelerator: "Accelerator"
+    run: RunDir
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A learner with its loaders, ready for updates."""
+
+    learner: Learner
+    prepared: nn.Module
+    """The student as accelerate wrapped it for precision and processes."""
+    optimiser: Any
+    """As accelerate wrapped it."""
+    state: TrainingState
+    train: Loader
+    validation: Loader
+    """May be empty."""
+    num_updates: int
+
+    @property
+    def num_batches(self) -> int:
+        """Updates of an epoch."""
+        return self.train.num_batches
+
+
+def open_learner(
+    store: str, run: str, recipe: Recipe, teachers: tuple[str, ...], device: Device
+) -> Learner:
+    """Check recipe, store and run folder against each other; nothing is read of the rows yet."""
+    opened = Store.open(store)
+    encoder = build_recipe_encoder(recipe)
+    learning = choose_learning_set(opened, recipe.data, teachers, encoder.sample_rate)
+    full_shape(learning, recipe.data)
+    method, student = build_student(recipe, encoder, learning.targets)
+    accelerator = start_accelerator(recipe.precision, device)
+    with accelerator.main_process_first():
+        folder = open_run(run, recipe, learning.origin())
+    return Learner(
+        recipe=recipe,
+        learning=learning,
+        method=method,
+        student=student,
+        accelerator=accelerator,
+        run=folder,
+    )
+
+
+def prepare_session(learner: Learner) -> Session:
+    """Find the clips, build loaders and optimiser, move the student to its device."""
+    recipe, accelerator = learner.recipe, learner.accelerator
+    train, validation = _build_loaders(learner)
+    optimiser = build_optimiser(learner.student, recipe.optimiser)
+    prepared, wrapped = accelerator.prepare(learner.student, optimiser)
+    return Session(
+        learner=learner,
+        prepared=prepared,
+        optimiser=wrapped,
+        state=TrainingState(
+            student=learner.student, optimiser=optimiser, scaler=accelerator.scaler
+        ),
+        train=train,
+        validation=validation,
+        num_updates=count_updates(recipe.schedule, train.num_batches),
+    )
+
+
+def start_accelerator(precision: str, device: Device) -> "Accelerator":
+    """Settle device, precision and, under torchrun, the processes."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
+
+    # accelerate keeps the first precision of a process; a second run in it may have another.
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(mixed_precision=MIXED_PRECISION[precision], cpu=device == "cpu")
+    if accelerator.device.type == "cuda":
+        # Runs are compared to the bit on one kind of machine; autotuning picks by the clock.
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+    return accelerator
+
+
+def build_optimiser(student: nn.Module, config: OptimiserConfig) -> Optimizer:
+    """Adam or AdamW over all parameters; the learning rate is set before each update."""
+    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+    return kind(
+        student.parameters(),
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        weight_decay=config.weight_decay,
+    )
+
+
+def _build_loaders(learner: Learner) -> tuple[Loader, Loader]:
+    data, accelerator = learner.recipe.data, learner.accelerator
+    learning = learner.learning
+    everything = find_learning_examples(learning)
+    train, validation = split_validation(everything, data.validation_fraction)
+    if not len(train):
+        raise InvalidValueError(
+            f"all {len(everything)} clips are held out for validation; set "
+            "data.validation_fraction=0 or extract more recordings"
+        )
+    loaders = [
+        Loader(
+            examples=examples,
+            reader=build_reader(learning, examples, learner.student),
+            shape=full_shape(learning, data),
+            order=BatchOrder(
+                batch_size=data.batch_size,
+                block_rows=data.block_rows,
+                buffer_rows=data.buffer_rows,
+                seed=learner.recipe.seed,
+                rank=accelerator.process_index,
+                num_ranks=accelerator.num_processes,
+            ),
+        )
+        for examples in (train, validation)
+    ]
+    return loaders[0], loaders[1]

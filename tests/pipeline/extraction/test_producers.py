@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import pytest
+
+from avkd.errors import InvalidValueError
+from avkd.pipeline.extraction.producers import (
+    adopt_stored,
+    describe_teacher,
+    describe_waveform,
+    stored_sparse_top_k,
+    stored_waveform,
+)
+from avkd.stages.teachers.declaration import TeacherDeclaration
+from avkd.stages.teachers.registry import declare_teacher
+from avkd.stages.teachers.request import TeacherRequest
+from avkd.stages.types import ClipPolicy, WaveformFormat
+
+POLICY = ClipPolicy(clip_seconds=4, step_seconds=2)
+
+
+@pytest.fixture
+def declaration(bright_request: TeacherRequest) -> TeacherDeclaration:
+    return declare_teacher(bright_request)
+
+
+def test_outputs_of_a_teacher_get_a_step_axis(declaration: TeacherDeclaration) -> None:
+    logits, embedding = describe_teacher(declaration, POLICY).outputs
+    assert (logits.shape, logits.axes, logits.dtype) == ((2, 3), ("step", "class"), "float16")
+    assert (embedding.shape, embedding.layout) == ((2, 2), "dense")
+    assert logits.class_names == ("x", "y", "z")
+    assert logits.attributes == {"activation": "softmax"}
+
+
+def test_only_softmax_logits_become_sparse(declaration: TeacherDeclaration) -> None:
+    spec = describe_teacher(declaration, POLICY, sparse_top_k=2)
+    assert [output.layout for output in spec.outputs] == ["sparse_logits", "dense"]
+    assert stored_sparse_top_k(spec) == 2
+
+
+def test_the_number_of_kept_logits_is_in_the_fingerprint(declaration: TeacherDeclaration) -> None:
+    dense, sparse = (describe_teacher(declaration, POLICY, sparse_top_k=k) for k in (0, 2))
+    assert dense.fingerprint != sparse.fingerprint
+    assert stored_sparse_top_k(dense) == 0
+
+
+def test_keeping_all_logits_sparsely_is_refused(declaration: TeacherDeclaration) -> None:
+    with pytest.raises(InvalidValueError, match="sparse_top_k 3 keeps all of the 3 logits"):
+        describe_teacher(declaration, POLICY, sparse_top_k=3)
+
+
+def test_a_stream_that_is_not_decoded_is_refused(declaration: TeacherDeclaration) -> None:
+    with pytest.raises(InvalidValueError, match="'bright' looks at the stream 'depth'"):
+        describe_teacher(replace(declaration, stream="depth"), POLICY)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "num_channels"),
+    [
+        (WaveformFormat(sample_rate=100), 1),
+        (WaveformFormat(sample_rate=100, num_channels=8, channels="all"), 8),
+        (WaveformFormat(sample_rate=100, num_channels=2, channels="mix"), 1),
+    ],
+)
+def test_a_waveform_comes_back_from_what_is_stored(
+    waveform: WaveformFormat, num_channels: int
+) -> None:
+    spec = describe_waveform(waveform, POLICY)
+    assert spec.outputs[0].shape == (num_channels, 400)
+    assert stored_waveform(spec) == waveform
+
+
+def test_open_choices_of_a_request_become_the_stored_ones(
+    bright_request: TeacherRequest, declaration: TeacherDeclaration
+) -> None:
+    stored = describe_teacher(declaration, POLICY)
+    stored = replace(
+        stored, fingerprint={**stored.fingerprint, "runtime": "torch", "device": "cuda"}
+    )
+    adopted = adopt_stored(bright_request, stored)
+    assert (adopted.runtime, adopted.device) == ("torch", "cuda")
+    chosen = replace(bright_request, device="cpu")
+    assert adopt_stored(chosen, stored).device == "cpu"
