@@ -34,8 +34,13 @@ class DemoPreset:
     variant: str
     """Of the recipe ``soundnet_logmel``."""
     seeds: tuple[int, ...]
+    """Of the students, which are trained side by side."""
+    control_seeds: tuple[int, ...]
+    """Of the controls beside each student; the student's own seed where there are none."""
     labels_per_class: tuple[int, ...]
     """Of the probes; 0 stands for all."""
+    executor: str
+    """Of the extraction: a few recordings are done before other processes have started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +84,9 @@ def full_preset() -> DemoPreset:
         step_seconds=1.0,
         variant="default",
         seeds=(0, 1, 2),
+        control_seeds=(),
         labels_per_class=(1, 5, 0),
+        executor="processes",
     )
 
 
@@ -90,8 +97,10 @@ def fast_preset() -> DemoPreset:
         world=fast_world(),
         step_seconds=5.0,
         variant="tiny",
-        seeds=(0, 1),
+        seeds=(0,),
+        control_seeds=(0, 1),
         labels_per_class=(0,),
+        executor="serial",
     )
 
 
@@ -156,7 +165,8 @@ class _Demo:
         teachers = [f"--teacher={name}" for name in DEMO_TEACHERS]
         step = f"--step-seconds={self.preset.step_seconds}"
         policy = ["--clip-seconds=5", step, f"--rows-per-shard={ROWS_PER_SHARD}"]
-        workers = ["--executor=processes", f"--workers={count_cores()}"]
+        num_workers = 1 if self.preset.executor == "serial" else count_cores()
+        workers = [f"--executor={self.preset.executor}", f"--workers={num_workers}"]
         arguments = [str(world.corpus), str(self.store), *teachers, *policy, *workers]
         with self._watch("extraction", self._count_commits, self._count_expected_commits(world)):
             return run_command(Command("extract-teacher", arguments))
@@ -178,8 +188,7 @@ class _Demo:
     def _follow_seed(self, world: WorldFiles, seed: int) -> Mapping[str, Any]:
         run = str(self.run_folder(seed))
         recipe = ["--recipe=soundnet_logmel", f"--variant={self.preset.variant}", f"--seed={seed}"]
-        # One thread a student: seeds run side by side, and sums keep their order.
-        threads = {"OMP_NUM_THREADS": "1"}
+        threads = {"OMP_NUM_THREADS": str(max(1, count_cores() // len(self.preset.seeds)))}
         training = [str(self.store), run, *recipe, "--split=unlabelled"]
         run_command(Command("train-student", training, threads))
         return run_command(
@@ -189,7 +198,7 @@ class _Demo:
                     *(run, str(world.labelled)),
                     *(f"--control={name}" for name in CONTROLS),
                     *(f"--labels-per-class={number}" for number in self.preset.labels_per_class),
-                    f"--seed={seed}",
+                    *(f"--seed={each}" for each in self.preset.control_seeds or (seed,)),
                 ],
                 threads,
             )
