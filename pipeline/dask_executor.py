@@ -8,6 +8,7 @@ when the worker that held its receipt dies, so a task must do no harm when it is
 # mypy: disallow-untyped-calls=False
 
 import logging
+import os
 import signal
 import threading
 import uuid
@@ -75,6 +76,7 @@ class DaskExecutor:
             return
         resources = {"GPU": 1} if self._needs_gpu else None
         with (
+            _kept_environment(),
             LocalCluster(
                 n_workers=self._num_workers,
                 threads_per_worker=1,
@@ -96,6 +98,17 @@ class DaskExecutor:
                 "with `dask worker ADDRESS --nthreads 1 --resources GPU=1`"
             )
         return {"GPU": 1} if offers_gpu else {}
+
+
+@contextmanager
+def _kept_environment() -> Iterator[None]:
+    """Undo what a cluster's nannies set for their workers: OMP_NUM_THREADS=1, and more."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _open_client(scheduler: str) -> Client:

@@ -1,6 +1,7 @@
 """Everything that the updates of one training session share, set up from recipe and store."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
@@ -75,6 +76,9 @@ def open_learner(
     encoder = build_recipe_encoder(recipe)
     learning = choose_learning_set(opened, recipe.data, teachers, encoder.sample_rate)
     full_shape(learning, recipe.data)
+    if not RunDir(path=Path(run)).recipe_file.exists():
+        # A run that has nothing to learn from must not leave a folder behind.
+        find_learning_examples(learning)
     method, student = build_student(recipe, encoder, learning.targets)
     accelerator = start_accelerator(recipe.precision, device)
     with accelerator.main_process_first():

@@ -71,6 +71,7 @@ def test_a_wrong_name_is_refused_with_the_right_ones(avkd, store, tmp_path, wron
 def test_a_split_without_clips_is_refused(avkd, store, tmp_path):
     outcome = avkd("train-student", store, tmp_path / "run", *OPTIONS, "--split=nowhere")
     outcome.assert_refused(2, "nowhere")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_store_is_refused(avkd, tmp_path):

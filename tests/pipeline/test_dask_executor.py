@@ -20,6 +20,7 @@ KILL = f"__import__('os').kill({PID}, 9)"
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
     """The address of a scheduler with one worker that has two threads and one GPU to offer."""
+    before = dict(os.environ)
     with LocalCluster(  # type: ignore[no-untyped-call]
         n_workers=1,
         threads_per_worker=2,
@@ -28,6 +29,9 @@ def scheduler() -> Iterator[str]:
         resources={"GPU": 1},
     ) as cluster:
         yield cluster.scheduler_address
+    # A nanny sets variables for its workers that later tests must not see.
+    os.environ.pop("OMP_NUM_THREADS", None)
+    os.environ.update(before)
 
 
 def test_a_local_cluster_survives_the_death_of_a_worker(tmp_path: Path) -> None:
@@ -41,6 +45,13 @@ def test_a_local_cluster_survives_the_death_of_a_worker(tmp_path: Path) -> None:
     assert len(results) == 7
     assert "alive" in results
     assert os.getpid() not in results
+
+
+def test_a_local_cluster_leaves_our_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = dict(os.environ)
+    assert list(DaskExecutor(num_workers=1).run(eval, ["1 + 1"])) == [2]
+    assert dict(os.environ) == before
 
 
 def test_a_task_that_kills_every_worker_is_a_clear_error() -> None:
