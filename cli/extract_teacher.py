@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import typer
-
+from avkd.cli import extract_options as options
 from avkd.cli.console import (
     print_facts,
     print_json,
@@ -23,113 +21,33 @@ if TYPE_CHECKING:
     from avkd.stages.types import WaveformFormat
 
 
-class Executor(StrEnum):
-    """Where shards are computed."""
-
-    serial = "serial"
-    processes = "processes"
-    dask = "dask"
-
-
-class Tail(StrEnum):
-    """What becomes of a last, shorter clip."""
-
-    keep = "keep"
-    drop = "drop"
-
-
-class Inputs(StrEnum):
-    """What students get to hear from the store."""
-
-    waveform = "waveform"
-    none = "none"
-
-
-class Channels(StrEnum):
-    """How channels become one."""
-
-    first = "first"
-    mix = "mix"
-
-
-class Runtime(StrEnum):
-    """What computes the teachers."""
-
-    auto = "auto"
-    torch = "torch"
-    onnxruntime = "onnxruntime"
-
-
-class Device(StrEnum):
-    """Where the teachers run."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Precision(StrEnum):
-    """Of the teachers' arithmetic."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
 def extract_teacher(
-    corpus: Annotated[
-        str,
-        typer.Argument(help="Folder, glob, or CSV, JSONL or Parquet table; any fsspec URL."),
-    ],
-    store: Annotated[str, typer.Argument(help="The store to make or to go on with.")],
-    teacher: Annotated[
-        list[str],
-        typer.Option(help="FAMILY or NAME=FAMILY, as often as there are teachers.", metavar="NAME"),
-    ],
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=PATH: a teacher's own checkpoint.", metavar="NAME=PATH"),
-    ] = None,
-    classes: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=PATH: a teacher's class names, one a line.", metavar="NAME=PATH"),
-    ] = None,
-    clip_seconds: Annotated[float | None, typer.Option(help="Length of a clip.  [20]")] = None,
-    step_seconds: Annotated[float | None, typer.Option(help="Length of a step.  [5]")] = None,
-    frames_per_step: Annotated[int | None, typer.Option(help="Frames of a step.  [1]")] = None,
-    tail: Annotated[Tail | None, typer.Option(help="A last, shorter clip.  [keep]")] = None,
-    rows_per_shard: Annotated[int | None, typer.Option(help="Clips of a shard.")] = None,
-    inputs: Annotated[
-        Inputs | None, typer.Option(help="Student input to cache.  [waveform]")
-    ] = None,
-    sample_rate: Annotated[
-        int | None, typer.Option(help="Of the cached waveform, in Hz.  [22050]")
-    ] = None,
-    channels: Annotated[
-        Channels | None, typer.Option(help="Of the cached waveform.  [first]")
-    ] = None,
-    sparse_top_k: Annotated[
-        int | None, typer.Option(help="Keep so many of the largest logits; 0 keeps all.  [0]")
-    ] = None,
-    path_column: Annotated[str, typer.Option(help="Of a table: the file.")] = "path",
-    id_column: Annotated[str, typer.Option(help="Of a table: the id.")] = "recording_id",
-    runtime: Annotated[Runtime, typer.Option(help="What computes the teachers.")] = Runtime.auto,
-    device: Annotated[Device, typer.Option(help="Where the teachers run.")] = Device.auto,
-    precision: Annotated[Precision, typer.Option(help="Of the teachers.")] = Precision.float32,
-    batch_size: Annotated[int, typer.Option(help="Frames of a batch.")] = 32,
-    executor: Annotated[
-        Executor, typer.Option(help="Where shards are computed.")
-    ] = Executor.serial,
-    workers: Annotated[int, typer.Option(help="Worker processes.")] = 1,
-    scheduler: Annotated[
-        str, typer.Option(help="Address of a dask scheduler, tcp://HOST:PORT.")
-    ] = "",
-    max_failure_rate: Annotated[
-        float, typer.Option(help="Exit with 7 when a larger share of clips failed.")
-    ] = 1.0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is to come and write nothing.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    corpus: options.CorpusPlace,
+    store: options.StorePlace,
+    teacher: options.TeacherNames,
+    weights: options.WeightFiles = None,
+    classes: options.ClassFiles = None,
+    clip_seconds: options.ClipSeconds = None,
+    step_seconds: options.StepSeconds = None,
+    frames_per_step: options.FramesPerStep = None,
+    tail: options.TailRule = None,
+    rows_per_shard: options.RowsPerShard = None,
+    inputs: options.CachedInput = None,
+    sample_rate: options.SampleRate = None,
+    channels: options.ChannelRule = None,
+    sparse_top_k: options.SparseTopK = None,
+    path_column: options.PathColumn = "path",
+    id_column: options.IdColumn = "recording_id",
+    runtime: options.TeacherRuntime = options.Runtime.auto,
+    device: options.TeacherDevice = options.Device.auto,
+    precision: options.TeacherPrecision = options.Precision.float32,
+    batch_size: options.BatchSize = 32,
+    executor: options.ShardExecutor = options.Executor.serial,
+    workers: options.Workers = 1,
+    scheduler: options.Scheduler = "",
+    max_failure_rate: options.MaxFailureRate = 1.0,
+    dry_run: options.DryRun = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Let teachers look at a corpus once and store what they see; goes on where it stopped."""
     from avkd.pipeline.extraction.request import ExtractRequest
@@ -195,9 +113,9 @@ def _parse_teachers(
     weights: Sequence[str],
     classes: Sequence[str],
     *,
-    runtime: Runtime,
-    device: Device,
-    precision: Precision,
+    runtime: options.Runtime,
+    device: options.Device,
+    precision: options.Precision,
     batch_size: int,
 ) -> "tuple[TeacherRequest, ...]":
     from avkd.stages.teachers.request import parse_teacher
@@ -233,11 +151,11 @@ def _parse_pairs(option: str, texts: Sequence[str], known: Sequence[str]) -> Map
 
 
 def _choose_inputs(
-    inputs: Inputs | None, sample_rate: int | None, channels: Channels | None
+    inputs: options.Inputs | None, sample_rate: int | None, channels: options.Channels | None
 ) -> "WaveformFormat | Literal['none'] | None":
     from avkd.stages.types import WaveformFormat
 
-    if inputs is Inputs.none:
+    if inputs is options.Inputs.none:
         return "none"
     if inputs is None and sample_rate is None and channels is None:
         return None

@@ -1,0 +1,112 @@
+"""The options of `avkd extract-teacher`: what each takes, and its line of help."""
+
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+import typer
+
+
+class Executor(StrEnum):
+    """Where shards are computed."""
+
+    serial = "serial"
+    processes = "processes"
+    dask = "dask"
+
+
+class Tail(StrEnum):
+    """What becomes of a last, shorter clip."""
+
+    keep = "keep"
+    drop = "drop"
+
+
+class Inputs(StrEnum):
+    """What students get to hear from the store."""
+
+    waveform = "waveform"
+    none = "none"
+
+
+class Channels(StrEnum):
+    """How channels become one."""
+
+    first = "first"
+    mix = "mix"
+
+
+class Runtime(StrEnum):
+    """What computes the teachers."""
+
+    auto = "auto"
+    torch = "torch"
+    onnxruntime = "onnxruntime"
+
+
+class Device(StrEnum):
+    """Where the teachers run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(StrEnum):
+    """Of the teachers' arithmetic."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+CorpusPlace: TypeAlias = Annotated[
+    str,
+    typer.Argument(help="Folder, glob, or CSV, JSONL or Parquet table; any fsspec URL."),
+]
+StorePlace: TypeAlias = Annotated[str, typer.Argument(help="The store to make or to go on with.")]
+TeacherNames: TypeAlias = Annotated[
+    list[str],
+    typer.Option(help="FAMILY or NAME=FAMILY, as often as there are teachers.", metavar="NAME"),
+]
+WeightFiles: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=PATH: a teacher's own checkpoint.", metavar="NAME=PATH"),
+]
+ClassFiles: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=PATH: a teacher's class names, one a line.", metavar="NAME=PATH"),
+]
+ClipSeconds: TypeAlias = Annotated[float | None, typer.Option(help="Length of a clip.  [20]")]
+StepSeconds: TypeAlias = Annotated[float | None, typer.Option(help="Length of a step.  [5]")]
+FramesPerStep: TypeAlias = Annotated[int | None, typer.Option(help="Frames of a step.  [1]")]
+TailRule: TypeAlias = Annotated[Tail | None, typer.Option(help="A last, shorter clip.  [keep]")]
+RowsPerShard: TypeAlias = Annotated[int | None, typer.Option(help="Clips of a shard.")]
+CachedInput: TypeAlias = Annotated[
+    Inputs | None, typer.Option(help="Student input to cache.  [waveform]")
+]
+SampleRate: TypeAlias = Annotated[
+    int | None, typer.Option(help="Of the cached waveform, in Hz.  [22050]")
+]
+ChannelRule: TypeAlias = Annotated[
+    Channels | None, typer.Option(help="Of the cached waveform.  [first]")
+]
+SparseTopK: TypeAlias = Annotated[
+    int | None, typer.Option(help="Keep so many of the largest logits; 0 keeps all.  [0]")
+]
+PathColumn: TypeAlias = Annotated[str, typer.Option(help="Of a table: the file.")]
+IdColumn: TypeAlias = Annotated[str, typer.Option(help="Of a table: the id.")]
+TeacherRuntime: TypeAlias = Annotated[Runtime, typer.Option(help="What computes the teachers.")]
+TeacherDevice: TypeAlias = Annotated[Device, typer.Option(help="Where the teachers run.")]
+TeacherPrecision: TypeAlias = Annotated[Precision, typer.Option(help="Of the teachers.")]
+BatchSize: TypeAlias = Annotated[int, typer.Option(help="Frames of a batch.")]
+ShardExecutor: TypeAlias = Annotated[Executor, typer.Option(help="Where shards are computed.")]
+Workers: TypeAlias = Annotated[int, typer.Option(help="Worker processes.")]
+Scheduler: TypeAlias = Annotated[
+    str, typer.Option(help="Address of a dask scheduler, tcp://HOST:PORT.")
+]
+MaxFailureRate: TypeAlias = Annotated[
+    float, typer.Option(help="Exit with 7 when a larger share of clips failed.")
+]
+DryRun: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Say what is to come and write nothing.")
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
