@@ -1,6 +1,5 @@
 """Tables that people bring: CSV, JSONL or Parquet, from a disk or any fsspec URL."""
 
-import io
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -48,12 +47,12 @@ def _parse(source: str, data: bytes, text_columns: Iterable[str]) -> "pyarrow.Ta
     if suffix == ".parquet":
         import pyarrow.parquet
 
-        return pyarrow.parquet.read_table(io.BytesIO(data))
+        return pyarrow.parquet.read_table(_view(data))
     if suffix == ".jsonl":
         import pyarrow.json
 
         options = pyarrow.json.ReadOptions(block_size=_JSON_BLOCK_BYTES)
-        return pyarrow.json.read_json(io.BytesIO(data), read_options=options)
+        return pyarrow.json.read_json(_view(data), read_options=options)
     if suffix == ".csv":
         return _parse_csv(data, text_columns)
     raise CorpusError(f"{source} is no table; give one that ends in {', '.join(TABLE_SUFFIXES)}")
@@ -67,10 +66,17 @@ def _parse_csv(data: bytes, text_columns: Iterable[str]) -> "pyarrow.Table":
         column_types=dict.fromkeys(text_columns, pyarrow.string()), strings_can_be_null=True
     )
     return pyarrow.csv.read_csv(
-        io.BytesIO(data),
+        _view(data),
         convert_options=convert,
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
     )
+
+
+def _view(data: bytes) -> "pyarrow.BufferReader":
+    """Arrow reads ahead in threads of its own, which must not need Python when it ends."""
+    import pyarrow
+
+    return pyarrow.BufferReader(data)
 
 
 def _first_line(error: Exception) -> str:
