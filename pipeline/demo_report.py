@@ -62,6 +62,7 @@ def _tell_demo(
             if name in row
         ),
         losses=tuple(curve for curve in curves if curve),
+        tables=(),
         seconds=seconds,
     )
 
