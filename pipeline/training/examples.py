@@ -44,7 +44,7 @@ def find_examples(store: Store, producers: Sequence[str], split: str | None = No
 
     With a ``split``, only clips of recordings whose metadata has that split.
     """
-    ok = {name: set(store.ok_rows(name).tolist()) for name in producers}
+    ok = {name: _whole_rows(store, name) for name in producers}
     rows: dict[str, dict[str, int]] = {name: {} for name in producers}
     clips: dict[str, tuple[int, str, int]] = {}
     for row, clip_id, recording_id, num_steps in _table_rows(store, split):
@@ -63,6 +63,14 @@ def find_examples(store: Store, producers: Sequence[str], split: str | None = No
         },
         clip_rows=np.array([clips[key][0] for key in met], np.int64),
     )
+
+
+def _whole_rows(store: Store, name: str) -> set[int]:
+    """Rows to learn from: of a ``partial`` one some steps are zero, which is no target."""
+    rows = set(store.ok_rows(name).tolist())
+    for commit in store.commits(name):
+        rows -= commit.failures.keys()
+    return rows
 
 
 def _table_rows(store: Store, split: str | None) -> Iterator[tuple[int, str, str, int]]:

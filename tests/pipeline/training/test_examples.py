@@ -34,6 +34,13 @@ def test_a_retried_clip_is_one_example_with_the_row_of_each_producer(build_store
     assert (after.rows["dense"][place], after.rows["few"][place]) == (again.row, 3)
 
 
+def test_a_clip_that_was_decoded_in_part_is_no_example(build_store) -> None:
+    store = build_store(failed={7: ("partial", "1 of 2 frames")})
+    assert 7 in store.ok_rows("dense")
+    assert 7 not in find_examples(store, ["dense"]).clip_rows
+    assert 7 in find_examples(store, ["few"]).clip_rows
+
+
 def test_a_split_of_the_corpus_may_be_taken_alone(store: Store) -> None:
     labelled = find_examples(store, ["few"], "labelled")
     unlabelled = find_examples(store, ["few"], "unlabelled")
