@@ -42,7 +42,8 @@ def run_command(command: Command) -> dict[str, Any]:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise CommandFailedError(f"avkd {command.name}: {lines[-1]}", abs(done.returncode))
+        reason = lines[-1].removeprefix("error: ")
+        raise CommandFailedError(f"avkd {command.name}: {reason}", abs(done.returncode))
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 

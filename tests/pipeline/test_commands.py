@@ -11,7 +11,7 @@ def test_a_command_gives_what_it_printed_as_json():
 
 
 def test_a_failed_command_is_told_by_its_last_line_and_keeps_its_exit_code(tmp_path):
-    with pytest.raises(CommandFailedError, match="avkd inspect: error: no store at") as caught:
+    with pytest.raises(CommandFailedError, match="avkd inspect: no store at") as caught:
         run_command(Command("inspect", [str(tmp_path / "nowhere")]))
     assert caught.value.exit_code == 3
 

@@ -30,7 +30,7 @@ def scheduler() -> Iterator[str]:
     ) as cluster:
         yield cluster.scheduler_address
     # A nanny sets variables for its workers that later tests must not see.
-    os.environ.pop("OMP_NUM_THREADS", None)
+    os.environ.clear()
     os.environ.update(before)
 
 

@@ -25,6 +25,7 @@ from avkd.pipeline.train import TrainEvent, TrainReport, train_student
 from avkd.pipeline.training.metrics_log import read_metrics
 from avkd.storage.store import Store
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 SESSION = """
 import os, signal, sys
 from pathlib import Path
@@ -168,7 +169,12 @@ def test_a_killed_process_loses_only_what_came_after_its_checkpoint(
     (tmp_path / "recipe.json").write_text(to_json(recipe))
     arguments = [store.url, run, str(tmp_path / "recipe.json"), "8"]
     session = subprocess.run(
-        [sys.executable, "-c", SESSION, *arguments], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", SESSION, *arguments],
+        # Sums depend on how many threads share them: as many as here.
+        env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(torch.get_num_threads()))},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert session.returncode == -signal.SIGKILL, session.stderr
     # A student's process never loads a teacher's code.
