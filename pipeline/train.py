@@ -72,7 +72,8 @@ def train_student(
     """Train the recipe's student, or go on where an earlier session stopped.
 
     ``teachers`` are names in the store; none means all of them. On a CPU, a run that was
-    interrupted ends with the same losses and weights, bit for bit, as one that was not.
+    interrupted ends with the same losses and weights, bit for bit, as one that was not, if both had
+    as many threads.
 
     Raises:
         InvalidValueError: The recipe does not fit the store, or the folder holds another run.
