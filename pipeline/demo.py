@@ -77,7 +77,7 @@ class DemoReport:
 
 
 def full_preset() -> DemoPreset:
-    """A few minutes on two cores."""
+    """About ten minutes on two busy cores (docs/results)."""
     return DemoPreset(
         name="full",
         world=full_world(),
@@ -91,7 +91,7 @@ def full_preset() -> DemoPreset:
 
 
 def fast_preset() -> DemoPreset:
-    """Under a minute on two cores."""
+    """Measured at 77 to 80 s on two cores; a minute is the aim."""
     return DemoPreset(
         name="fast",
         world=fast_world(),

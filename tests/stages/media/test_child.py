@@ -108,7 +108,9 @@ def test_a_child_that_hangs_ends_with_its_parent():
     )
     write_message(child.stdin, {"kind": "probe", "path": "x"})
     time.sleep(0.1)
+    assert child.poll() is None
     end(child)
+    assert child.poll() is not None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is another thing on Windows")
