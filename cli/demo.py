@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def demo(
     out: Annotated[str, typer.Option(help="Folder for everything the demo makes.")] = "avkd-demo",
     fast: Annotated[
-        bool, typer.Option("--fast", help="A smaller world and one student: a minute or two.")
+        bool, typer.Option("--fast", help="A smaller world and one student: under a minute.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:

@@ -37,7 +37,7 @@ def soundnet_logmel() -> tuple[Recipe, ...]:
             name="logmel_resnet", options={"widths": (16, 32, 64, 128), "hop_seconds": 0.03}
         ),
         data=DataConfig(batch_size=8),
-        schedule=ScheduleConfig(num_epochs=20, warmup_updates=10, shape="cosine"),
+        schedule=ScheduleConfig(num_epochs=14, warmup_updates=10, shape="cosine"),
         evaluation=replace(default.evaluation, num_updates=60),
     )
     return default, tiny

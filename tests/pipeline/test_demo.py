@@ -27,7 +27,6 @@ def told(tmp_path_factory):
         step_seconds=5.0,
         variant="tiny",
         seeds=(0,),
-        control_seeds=(),
         labels_per_class=(0,),
         executor="serial",
     )

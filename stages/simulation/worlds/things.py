@@ -103,10 +103,12 @@ def fast_world(seed: int = 0) -> ThingsWorld:
     """The world of ``avkd demo --fast``."""
     return ThingsWorld(
         seed=seed,
-        num_unlabelled=120,
+        num_unlabelled=192,
         num_train_per_kind=4,
         num_validation_per_kind=1,
-        num_test_per_kind=4,
+        num_test_per_kind=6,
+        # A frame for each second: the teachers look at one of the five.
+        frame_rate=1,
     )
 
 
