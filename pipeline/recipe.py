@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 Scalar: TypeAlias = bool | int | float | str | None
-Option: TypeAlias = Scalar | tuple[Scalar, ...] | Mapping[str, Scalar]
+Value: TypeAlias = Scalar | tuple[Scalar, ...]
+Option: TypeAlias = Value | Mapping[str, Value]
 _STRICT: Mapping[str, object] = {"extra": "forbid", "strict": True}
 
 
@@ -50,6 +51,13 @@ class DataConfig:
     """The student input in the store; where the store has none, recordings are decoded."""
     split: str | None = None
     """Only recordings whose corpus column ``split`` says so are learned from; None: all."""
+    label_column: str | None = None
+    """The corpus column of human truth, for methods that need it: a class, or several joined by
+    ``;``; rows without one are left out. None: no label is read."""
+    classes: tuple[str, ...] = ()
+    """The labels there may be; empty: those of the rows that are learned from, sorted."""
+    group_column: str | None = None
+    """A corpus column, such as ``speaker``, of which no value may be in two splits; None: any."""
     clip_seconds: float | None = None
     """Length of what the student hears, at least the store's own (None); SoundNet's method fills
     the rest by repeating sound and targets in step."""
@@ -83,14 +91,16 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
-    """Adam and its constants."""
+    """Which optimiser, and its constants."""
 
     __pydantic_config__: ClassVar[Mapping[str, object]] = _STRICT
 
-    name: Literal["adam", "adamw"] = "adam"
+    name: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
+    momentum: float = 0.0
+    """Of sgd."""
     weight_decay: float = 0.0
     max_grad_norm: float | None = None
     """Gradients are scaled down to this norm; None: never."""
@@ -164,6 +174,9 @@ class Recipe:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     seed: int = 0
+    seeding: Literal["per_update", "once"] = "per_update"
+    """Whether random numbers of a method begin anew at each update, or run on from the student's
+    first weights, as published experiments do."""
 
 
 def to_json(recipe: Recipe) -> str:

@@ -83,7 +83,7 @@ def train_student(
     started = time.monotonic()
     learner = open_learner(store, run, recipe, teachers, device)
     if learner.run.is_finished:
-        return _report(run, learner.run, tuple(learner.learning.targets), started=started)
+        return _report(run, learner.run, learner.learning.teachers, started=started)
     session = prepare_session(learner)
     first_update = load_checkpoint(learner.run.checkpoints, session.state)
     with (
@@ -95,13 +95,19 @@ def train_student(
             on_progress(event)
     if learner.accelerator.is_main_process:
         learning = learner.learning
-        save_student(learner.run, learner.student, learning.targets, learning.class_names)
+        save_student(
+            learner.run,
+            learner.student,
+            learning.shape,
+            {name: learning.class_names[name] for name in learning.needs.logits_of},
+            learning.needs.labels,
+        )
         remove_checkpoints(learner.run.checkpoints)
     learner.accelerator.wait_for_everyone()
     return _report(
         run,
         learner.run,
-        tuple(learner.learning.targets),
+        learner.learning.teachers,
         started=started,
         first_update=first_update,
         session=session,
@@ -158,7 +164,8 @@ def _update(session: Session, batch: Batch, update: int) -> dict[str, Any]:
     rate = learning_rate(update, session.num_updates, recipe.schedule, recipe.optimiser)
     for group in session.state.optimiser.param_groups:
         group["lr"] = rate
-    _seed_update(recipe.seed, update, accelerator.process_index)
+    if recipe.seeding == "per_update":
+        _seed_update(recipe.seed, update, accelerator.process_index)
     session.prepared.train()
     loss = learner.method.loss(session.prepared, batch.to(accelerator.device))
     total = float(loss.total.detach())

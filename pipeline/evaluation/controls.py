@@ -13,23 +13,26 @@ from avkd.pipeline.evaluation.features import batches_of
 from avkd.pipeline.recipe import EvaluationConfig, Recipe
 from avkd.pipeline.training.students import build_recipe_encoder, build_student
 from avkd.stages.encoders.registry import Encoder
-from avkd.stages.methods.batch import Batch, TargetShape
+from avkd.stages.methods.batch import WAVEFORM, Batch, LearningShape
 from avkd.stages.methods.classification import LABELS
-from avkd.stages.methods.registry import build_method
+from avkd.stages.methods.registry import build_method, require_sound_encoder
 from avkd.stages.methods.student import Student
 
 
-def build_random(recipe: Recipe, targets: dict[str, TargetShape], seed: int) -> Student:
+def build_random(recipe: Recipe, learning: LearningShape, seed: int) -> Student:
     """The recipe's student with fresh weights."""
     with torch.random.fork_rng(devices=[]):
-        encoder = build_recipe_encoder(replace(recipe, seed=seed))
-        return build_student(recipe, encoder, targets)[1]
+        student = build_student(replace(recipe, seed=seed), learning)[1]
+    assert isinstance(student, Student)
+    return student
 
 
 def build_fresh_encoder(recipe: Recipe, seed: int) -> Encoder:
     """The recipe's encoder with fresh weights."""
     with torch.random.fork_rng(devices=[]):
-        return build_recipe_encoder(replace(recipe, seed=seed))
+        return require_sound_encoder(
+            build_recipe_encoder(replace(recipe, seed=seed), {}), "classification"
+        )
 
 
 def train_classifier(
@@ -49,7 +52,7 @@ def train_classifier(
     method = build_method("classification", num_classes=num_classes)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        student = method.build_student(encoder, {})
+        student = method.build_student(encoder, LearningShape())
         assert isinstance(student, Student)
         student.to(device).train()
         optimiser = torch.optim.Adam(student.parameters(), lr=config.learning_rate)
@@ -101,7 +104,7 @@ def _draw_batches(
 def _batch(waveforms: Tensor, labels: npt.NDArray[np.int64]) -> Batch:
     return Batch(
         clip_ids=("",) * len(labels),
-        waveform=waveforms,
+        inputs={WAVEFORM: waveforms},
         num_steps=torch.ones(len(labels), dtype=torch.int64),
         labels=torch.from_numpy(labels),
     )

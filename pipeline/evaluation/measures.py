@@ -27,7 +27,7 @@ from avkd.pipeline.evaluation.scores import (
 from avkd.pipeline.evaluation.target_features import read_target_features
 from avkd.pipeline.evaluation.trials import ALL_LABELS, Trial
 from avkd.pipeline.training.learning_set import has_dense_logits
-from avkd.pipeline.training.students import read_targets
+from avkd.pipeline.training.students import read_learning_shape
 from avkd.stages.encoders.registry import Encoder
 from avkd.stages.methods.student import Student
 from avkd.stages.metrics.mfcc import mfcc_features
@@ -66,7 +66,7 @@ def _measure_teacher(bench: Bench) -> Iterator[ProbeScore]:
 
 
 def _measure_random(bench: Bench) -> Iterator[ProbeScore]:
-    targets = read_targets(bench.run)
+    targets = read_learning_shape(bench.run)
     students = [build_random(bench.recipe, targets, seed) for seed in bench.seeds]
     # Without labels: the sounds of all clips, as the student saw those of all recordings.
     students = [calibrate_normalisation(s, bench.waveforms, bench.device) for s in students]

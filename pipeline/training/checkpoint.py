@@ -1,7 +1,8 @@
 """The state of a training run between two updates, on disk.
 
 The position is the number of updates done: batches, learning rate and random numbers of an update
-follow from the recipe and that number, so that weights and the optimiser's moments are all else.
+follow from the recipe and that number, so that weights and the optimiser's moments are all else;
+but a recipe that seeds once has the state of the random numbers kept too.
 """
 
 import json
@@ -22,6 +23,7 @@ FORMAT_VERSION = 1
 STATE_FILE = "training.json"
 STUDENT_FILE = "student.safetensors"
 OPTIMISER_FILE = "optimiser.safetensors"
+RANDOM_FILE = "random.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class TrainingState:
     optimiser: Optimizer
     scaler: Any = None
     """Of float16 training: something with state_dict and load_state_dict."""
+    keeps_random: bool = False
+    """Whether torch's global generator goes on from update to update."""
 
 
 def save_checkpoint(folder: Path, update: int, state: TrainingState) -> Path:
@@ -48,6 +52,8 @@ def save_checkpoint(folder: Path, update: int, state: TrainingState) -> Path:
     moments, plain = _flatten_optimiser(state.optimiser)
     write_tensors(temporary / STUDENT_FILE, state.student.state_dict())
     write_tensors(temporary / OPTIMISER_FILE, moments)
+    if state.keeps_random:
+        write_tensors(temporary / RANDOM_FILE, {"global": torch.get_rng_state()})
     document = {
         "format_version": FORMAT_VERSION,
         "update": update,
@@ -81,6 +87,8 @@ def load_checkpoint(folder: Path, state: TrainingState) -> int:
         state.optimiser.load_state_dict(_unflatten_optimiser(moments, document["optimiser"]))
         if state.scaler is not None:
             state.scaler.load_state_dict(document["scaler"])
+        if state.keeps_random:
+            torch.set_rng_state(read_tensors(place / RANDOM_FILE)["global"])
         return int(document["update"])
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

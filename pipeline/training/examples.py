@@ -8,6 +8,7 @@ from hashlib import sha256
 import numpy as np
 import numpy.typing as npt
 
+from avkd.pipeline.training.labels import parse_label
 from avkd.storage.store import Store
 
 
@@ -21,6 +22,8 @@ class Examples:
     """(clips,)"""
     rows: Mapping[str, npt.NDArray[np.int64]]
     """By producer: (clips,)."""
+    labels: tuple[str, ...]
+    """Human truth, as a text of classes (labels.py); empty where there is none."""
     clip_rows: npt.NDArray[np.int64]
     """(clips,): the row whose entry in the clip table describes the clip; ascending."""
 
@@ -34,21 +37,28 @@ class Examples:
             clip_ids=tuple(self.clip_ids[i] for i in indices),
             recording_ids=tuple(self.recording_ids[i] for i in indices),
             num_steps=self.num_steps[indices],
+            labels=tuple(self.labels[i] for i in indices),
             rows={name: rows[indices] for name, rows in self.rows.items()},
             clip_rows=self.clip_rows[indices],
         )
 
 
-def find_examples(store: Store, producers: Sequence[str], split: str | None = None) -> Examples:
+def find_examples(
+    store: Store,
+    producers: Sequence[str],
+    split: str | None = None,
+    label_column: str | None = None,
+) -> Examples:
     """Every clip that is ok for all those producers, in the order of the clip table.
 
-    With a ``split``, only clips of recordings whose metadata has that split.
+    With a ``split``, only clips of recordings whose metadata has that split; with a
+    ``label_column``, only those whose metadata has a label there.
     """
     ok = {name: _whole_rows(store, name) for name in producers}
     rows: dict[str, dict[str, int]] = {name: {} for name in producers}
-    clips: dict[str, tuple[int, str, int]] = {}
-    for row, clip_id, recording_id, num_steps in _table_rows(store, split):
-        clips[clip_id] = (row, recording_id, num_steps)
+    clips: dict[str, tuple[int, str, int, str]] = {}
+    for row, clip_id, recording_id, num_steps, label in _table_rows(store, split, label_column):
+        clips[clip_id] = (row, recording_id, num_steps, label)
         for name in producers:
             if row in ok[name]:
                 rows[name][clip_id] = row
@@ -58,6 +68,7 @@ def find_examples(store: Store, producers: Sequence[str], split: str | None = No
         clip_ids=tuple(met),
         recording_ids=tuple(clips[key][1] for key in met),
         num_steps=np.array([clips[key][2] for key in met], np.int64),
+        labels=tuple(clips[key][3] for key in met),
         rows={
             name: np.array([known[key] for key in met], np.int64) for name, known in rows.items()
         },
@@ -73,15 +84,19 @@ def _whole_rows(store: Store, name: str) -> set[int]:
     return rows
 
 
-def _table_rows(store: Store, split: str | None) -> Iterator[tuple[int, str, str, int]]:
-    """Row, clip id, recording id and steps of every clip, or of a split's."""
+def _table_rows(
+    store: Store, split: str | None, label_column: str | None
+) -> Iterator[tuple[int, str, str, int, str]]:
+    """Row, clip id, recording id, steps and label of every clip that is wanted."""
     names = ("row", "clip_id", "recording_id", "num_steps")
     for shard in store.shards():
         table = store.read_clip_columns(shard, *names, "metadata")
         rows = zip(*(table[name] for name in names), strict=True)
-        for row, metadata in zip(rows, table["metadata"], strict=True):
-            if split is None or json.loads(metadata).get("split") == split:
-                yield row
+        for row, text in zip(rows, table["metadata"], strict=True):
+            metadata = json.loads(text)
+            label = parse_label(metadata.get(label_column)) if label_column else ""
+            if (split is None or metadata.get("split") == split) and (label or not label_column):
+                yield (*row, label)
 
 
 def split_validation(examples: Examples, fraction: float) -> tuple[Examples, Examples]:

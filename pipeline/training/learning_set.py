@@ -4,17 +4,21 @@ Nothing here knows a teacher's model: a student's process never imports one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
+
+import numpy.typing as npt
 
 from avkd.errors import InvalidValueError, UnknownNameError
 from avkd.pipeline.cores import count_cores
 from avkd.pipeline.recipe import DataConfig
 from avkd.pipeline.training.examples import Examples, find_examples
+from avkd.pipeline.training.labels import choose_classes, encode_labels
 from avkd.pipeline.training.loading import BatchShape
+from avkd.pipeline.training.overlap import refuse_overlap
 from avkd.pipeline.training.reading import RowReader, SoundReader, StoredSound, TargetReader
-from avkd.stages.methods.batch import TargetShape
-from avkd.stages.methods.student import Student
+from avkd.stages.encoders.streams import InputShape
+from avkd.stages.methods.batch import WAVEFORM, LearningShape, Needs, TargetShape
 from avkd.stages.types import ClipPolicy, WaveformFormat
 from avkd.storage.digest import RowSum, fingerprint_digest
 from avkd.storage.schema import OutputSpec, ProducerSpec
@@ -31,20 +35,39 @@ class LearningSet:
     """Targets and sound of a store."""
 
     store: Store
-    targets: Mapping[str, TargetShape]
-    """By teacher."""
+    shape: LearningShape
+    """What there is to learn from and to look at."""
     class_names: Mapping[str, tuple[str, ...]]
     """By teacher: of its logits."""
     input_name: str
-    """The stored input, or ``recordings``."""
+    """The stored sound, or ``recordings``."""
     sample_rate: int
-    split: str | None
+    data: DataConfig
+    needs: Needs = field(default_factory=Needs)
+    """What of it the method reads; known once the student is built."""
+
+    @property
+    def targets(self) -> Mapping[str, TargetShape]:
+        """By teacher."""
+        return self.shape.targets
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The teachers that are learned from."""
+        return tuple(dict.fromkeys((*self.needs.logits_of, *self.needs.embeddings_of)))
+
+    @property
+    def hears(self) -> bool:
+        """Whether sound is read."""
+        return WAVEFORM in self.needs.inputs
 
     @property
     def producers(self) -> tuple[str, ...]:
         """Everything that a clip must have."""
-        stored = () if self.input_name == RECORDINGS else (self.input_name,)
-        return (*self.targets, *stored)
+        needs = self.needs
+        inputs = (self.input_name if name == WAVEFORM else name for name in needs.inputs)
+        names = dict.fromkeys((*needs.logits_of, *needs.embeddings_of, *inputs))
+        return tuple(name for name in names if name != RECORDINGS)
 
     def origin(self) -> dict[str, object]:
         """What must not change while a run goes on, as plain values."""
@@ -58,41 +81,67 @@ class LearningSet:
             "store": self.store.url,
             "content_digest": str(total),
             "teachers": {
-                name: fingerprint_digest(specs[name].fingerprint) for name in self.targets
+                name: fingerprint_digest(specs[name].fingerprint)
+                for name in self.producers
+                if specs[name].kind == "teacher"
             },
-            "sound": self.input_name,
+            "sound": self.input_name if self.hears else "none",
         }
 
 
 def choose_learning_set(
-    store: Store, data: DataConfig, teachers: Sequence[str], sample_rate: int
+    store: Store, data: DataConfig, teachers: Sequence[str], sample_rate: int | None
 ) -> LearningSet:
-    """Settle teachers (all that stored logits or embeddings, unless named) and sound.
+    """Settle teachers (all that stored logits or embeddings, unless named), sound and labels.
+
+    ``sample_rate`` is the student's; None takes that of the stored sound.
 
     Raises:
         UnknownNameError: The store has no teacher of that name.
         InvalidValueError: There is nothing to learn from, or the stored sound has another rate.
+        CorpusError: Labels are missing or wrong, or splits overlap.
     """
-    known = {name: spec for name, spec in store.producers().items() if spec.kind == "teacher"}
+    specs = store.producers()
+    known = {name: spec for name, spec in specs.items() if spec.kind == "teacher"}
     for name in teachers:
         if name not in known:
             raise UnknownNameError(f"teacher of {store.url}", name, known)
     shapes = {name: _target_shape(known[name]) for name in teachers or known}
     targets = {name: shape for name, shape in shapes.items() if shape is not None}
-    if not targets:
+    if not targets and data.label_column is None:
         raise InvalidValueError(
             f"{store.url} has no teacher with logits or embeddings to learn from; "
             "extract one with avkd extract-teacher"
         )
     outputs = {name: _output(known[name], LOGITS) for name in targets}
+    inputs = describe_inputs(store)
+    rate = sample_rate or (inputs[WAVEFORM].sample_rate if WAVEFORM in inputs else 0)
+    refuse_overlap(store, data.split, data.group_column)
     return LearningSet(
         store=store,
-        targets=targets,
+        shape=LearningShape(targets=targets, inputs=inputs, class_names=_read_classes(store, data)),
         class_names={name: o.class_names for name, o in outputs.items() if o is not None},
-        input_name=_choose_sound(store, data.input_name, sample_rate),
-        sample_rate=sample_rate,
-        split=data.split,
+        input_name=_choose_sound(store, data.input_name, rate) if rate else RECORDINGS,
+        sample_rate=rate,
+        data=data,
     )
+
+
+def describe_inputs(store: Store) -> dict[str, InputShape]:
+    """All that a student can look at: the inputs, and the embeddings of teachers."""
+    shapes = {}
+    for name, spec in store.producers().items():
+        output = spec.outputs[0] if spec.kind == "input" else _output(spec, EMBEDDING)
+        if output is not None and output.layout == "dense":
+            rate = output.attributes.get("sample_rate", 0)
+            shapes[name] = InputShape(shape=output.shape, sample_rate=int(str(rate)))
+    return shapes
+
+
+def find_flat(store: Store) -> frozenset[str]:
+    """The producers whose rows have no step axis."""
+    outputs = {name: spec.outputs[0] for name, spec in store.producers().items()}
+    return frozenset(name for name, o in outputs.items() if o.axes and o.axes[0] != "step")
 
 
 def full_shape(learning: LearningSet, data: DataConfig) -> BatchShape:
@@ -101,6 +150,8 @@ def full_shape(learning: LearningSet, data: DataConfig) -> BatchShape:
     Raises:
         InvalidValueError: The recipe's length does not fit the store's clips or steps.
     """
+    if not learning.store.clip_policy:
+        return BatchShape(num_steps=1, num_samples=0)
     policy = clip_policy(learning.store)
     seconds = data.clip_seconds or policy.clip_seconds
     num_steps = round(seconds / policy.step_seconds)
@@ -124,9 +175,11 @@ def find_learning_examples(learning: LearningSet) -> Examples:
     Raises:
         InvalidValueError: There are none.
     """
-    examples = find_examples(learning.store, learning.producers, learning.split)
+    data = learning.data
+    column = data.label_column if learning.needs.labels != "none" else None
+    examples = find_examples(learning.store, learning.producers, data.split, column)
     if not len(examples):
-        of_split = f" of split {learning.split!r}" if learning.split else ""
+        of_split = f" of split {data.split!r}" if data.split else ""
         raise InvalidValueError(
             f"{learning.store.url} has no clip{of_split} that is ok for all of "
             f"{', '.join(learning.producers)}; avkd inspect tells the counts"
@@ -134,15 +187,32 @@ def find_learning_examples(learning: LearningSet) -> Examples:
     return examples
 
 
-def build_reader(learning: LearningSet, examples: Examples, student: Student) -> RowReader:
-    """A reader of what the student's heads and projectors learn from."""
+def build_reader(learning: LearningSet, examples: Examples) -> RowReader:
+    """A reader of what the method needs."""
+    needs, specs = learning.needs, learning.store.producers()
     targets = TargetReader(
         store=learning.store,
         examples=examples,
-        logits_of=tuple(student.heads.keys()),
-        embeddings_of=tuple(student.projectors.keys()),
+        logits_of=needs.logits_of,
+        embeddings_of=needs.embeddings_of,
+        inputs={
+            name: EMBEDDING if specs[name].kind == "teacher" else specs[name].outputs[0].name
+            for name in needs.inputs
+            if name != WAVEFORM
+        },
     )
-    return RowReader(targets, _build_sound(learning, examples))
+    return RowReader(targets, _build_sound(learning, examples) if learning.hears else None)
+
+
+def read_labels(learning: LearningSet, examples: Examples) -> npt.NDArray[Any] | None:
+    """The labels of examples as the method wants them; None where it wants none.
+
+    Raises:
+        CorpusError: A label is outside of the classes.
+    """
+    if learning.needs.labels == "none":
+        return None
+    return encode_labels(learning.needs.labels, examples.labels, learning.shape.class_names)
 
 
 def has_dense_logits(spec: ProducerSpec) -> bool:
@@ -185,13 +255,20 @@ def _choose_sound(store: Store, input_name: str, sample_rate: int) -> str:
     return input_name
 
 
+def _read_classes(store: Store, data: DataConfig) -> tuple[str, ...]:
+    if data.label_column is None:
+        return ()
+    rows = find_examples(store, (), data.split, data.label_column)
+    return choose_classes(rows.labels, data.classes, data.label_column)
+
+
 def _target_shape(spec: ProducerSpec) -> TargetShape | None:
     logits, embedding = _output(spec, LOGITS), _output(spec, EMBEDDING)
     found = logits or embedding
     if found is None:
         return None
     return TargetShape(
-        num_steps=found.shape[0],
+        num_steps=found.shape[0] if found.axes[0] == "step" else 0,
         num_classes=logits.shape[-1] if logits else 0,
         embedding_size=embedding.shape[-1] if embedding else 0,
     )

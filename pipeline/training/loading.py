@@ -6,9 +6,10 @@ Conventions: a place is a position among the examples; B clips, C channels, S sa
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from avkd.pipeline.training.ordering import EpochOrder, count_batches, in_order,
 from avkd.pipeline.training.prefetch import prefetched
 from avkd.pipeline.training.reading import Dense, RowReader, StoredRow, Waveform
 from avkd.stages.losses.kl import SparseTargets
-from avkd.stages.methods.batch import Batch
+from avkd.stages.methods.batch import WAVEFORM, Batch
 from avkd.storage.sparse import SparseLogits
 
 Batches: TypeAlias = Generator[Batch | None, None, None]
@@ -53,6 +54,10 @@ class Loader:
     reader: RowReader
     shape: BatchShape
     order: BatchOrder
+    flat: frozenset[str] = frozenset()
+    """Producers whose rows have no step axis."""
+    labels: npt.NDArray[Any] | None = None
+    """By place: (clips,) class numbers or (clips, classes) of 0 and 1."""
 
     @property
     def num_batches(self) -> int:
@@ -74,6 +79,9 @@ class Loader:
 
     def _order(self, epoch: int) -> EpochOrder:
         order = self.order
+        if order.num_ranks == 1 and order.batch_size >= len(self.examples):
+            # The whole set at once, as published full-batch experiments have it: no order to draw.
+            return in_order(len(self.examples), batch_size=order.batch_size)
         return order_epoch(
             self.examples.clip_rows,
             batch_size=order.batch_size,
@@ -107,17 +115,31 @@ class Loader:
         rows = [row for _, row in found]
         return Batch(
             clip_ids=tuple(self.examples.clip_ids[place] for place in places),
-            waveform=_waveforms([row.waveform for row in rows], self.shape.num_samples),
+            inputs=self._inputs(rows),
             num_steps=torch.from_numpy(self.examples.num_steps[places]),
             targets={
-                name: _logits([row.targets.logits[name] for row in rows], self.shape.num_steps)
+                name: _logits([row.targets.logits[name] for row in rows], self._num_steps(name))
                 for name in rows[0].targets.logits
             },
             embeddings={
-                name: _steps([row.targets.embeddings[name] for row in rows], self.shape.num_steps)
+                name: _steps([row.targets.embeddings[name] for row in rows], self._num_steps(name))
                 for name in rows[0].targets.embeddings
             },
+            labels=None if self.labels is None else torch.from_numpy(self.labels[places]),
         )
+
+    def _inputs(self, rows: Sequence[StoredRow]) -> dict[str, Tensor]:
+        inputs = {
+            name: _steps([row.targets.inputs[name] for row in rows], self._num_steps(name))
+            for name in rows[0].targets.inputs
+        }
+        waveforms = [row.waveform for row in rows if row.waveform is not None]
+        if waveforms:
+            inputs[WAVEFORM] = _waveforms(waveforms, self.shape.num_samples)
+        return inputs
+
+    def _num_steps(self, name: str) -> int | None:
+        return None if name in self.flat else self.shape.num_steps
 
 
 def _waveforms(waveforms: Sequence[Waveform], num_samples: int) -> Tensor:
@@ -128,7 +150,7 @@ def _waveforms(waveforms: Sequence[Waveform], num_samples: int) -> Tensor:
     return torch.from_numpy(result)
 
 
-def _logits(rows: Sequence[Dense | SparseLogits], num_steps: int) -> Tensor | SparseTargets:
+def _logits(rows: Sequence[Dense | SparseLogits], num_steps: int | None) -> Tensor | SparseTargets:
     sparse = [row for row in rows if isinstance(row, SparseLogits)]
     if not sparse:
         return _steps([row for row in rows if not isinstance(row, SparseLogits)], num_steps)
@@ -140,8 +162,14 @@ def _logits(rows: Sequence[Dense | SparseLogits], num_steps: int) -> Tensor | Sp
     )
 
 
-def _steps(rows: Sequence[Dense], num_steps: int) -> Tensor:
-    """float32 (B, num_steps, ...), zeros after the stored steps."""
-    result = np.zeros((len(rows), num_steps, *rows[0].shape[1:]), np.float32)
+def _steps(rows: Sequence[Dense], num_steps: int | None) -> Tensor:
+    """(B, num_steps, ...), zeros after the stored steps, or (B, ...) without a step axis.
+
+    float32, but pictures stay uint8.
+    """
+    dtype = np.uint8 if rows[0].dtype == np.uint8 else np.float32
+    if num_steps is None:
+        return torch.from_numpy(np.stack(rows).astype(dtype))
+    result = np.zeros((len(rows), num_steps, *rows[0].shape[1:]), dtype)
     result[:, : len(rows[0])] = rows
     return torch.from_numpy(result)

@@ -29,17 +29,19 @@ class StoredTargets:
     """What the teachers said of one clip."""
 
     logits: Mapping[str, Dense | SparseLogits] = field(default_factory=dict)
-    """By teacher, of (steps, classes)."""
+    """By teacher, of (steps, classes), or (classes,) of a clip as a whole."""
     embeddings: Mapping[str, Dense] = field(default_factory=dict)
-    """By teacher: (steps, D)."""
+    """By teacher: (steps, D), or (D,)."""
+    inputs: Mapping[str, Dense] = field(default_factory=dict)
+    """What the student looks at beside the sound, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRow:
     """What a student gets to learn from one clip."""
 
-    waveform: Waveform
-    """(channels, samples)"""
+    waveform: Waveform | None
+    """(channels, samples); None where the student does not hear."""
     targets: StoredTargets
 
 
@@ -69,21 +71,29 @@ class StoredSound:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetReader:
-    """The targets of some teachers."""
+    """The targets of some teachers, and what else than sound a student looks at."""
 
     store: Store
     examples: Examples
     logits_of: tuple[str, ...]
     embeddings_of: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """By producer, the output that is an input of the student."""
 
     def read(self, block: Block) -> Mapping[int, StoredTargets]:
         """Read one block."""
         logits = self._read("logits", self.logits_of, block)
         embeddings = self._read("embedding", self.embeddings_of, block)
+        inputs = {
+            name: rows
+            for name, output in self.inputs.items()
+            for rows in self._read(output, (name,), block).values()
+        }
         return {
             place: StoredTargets(
                 logits={name: rows[i] for name, rows in logits.items()},
                 embeddings={name: _dense(rows[i]) for name, rows in embeddings.items()},
+                inputs={name: _dense(rows[i]) for name, rows in inputs.items()},
             )
             for i, place in enumerate(block)
         }
@@ -103,7 +113,7 @@ class RowReader:
     def __init__(
         self,
         targets: TargetReader,
-        sound: SoundReader,
+        sound: SoundReader | None,
         memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
     ) -> None:
         """Nothing is read yet."""
@@ -115,15 +125,24 @@ class RowReader:
     def read(self, blocks: Sequence[Block]) -> Generator[Mapping[int, StoredRow], None, None]:
         """Yield one mapping a block, place to row, in order; clips without sound are left out."""
         missing = [[place for place in block if place not in self._held] for block in blocks]
-        with closing(self._sound.read([block for block in missing if block])) as sounds:
+        with closing(self._read_sound([block for block in missing if block])) as sounds:
             for block, unread in zip(blocks, missing, strict=True):
                 rows = {place: self._held[place] for place in block if place in self._held}
                 if unread:
                     rows.update(self._combine(unread, next(sounds)))
                 yield {place: row for place, row in rows.items() if row is not None}
 
+    def _read_sound(
+        self, blocks: Sequence[Block]
+    ) -> Generator[Mapping[int, Waveform | None], None, None]:
+        if self._sound is not None:
+            yield from self._sound.read(blocks)
+            return
+        for block in blocks:
+            yield dict.fromkeys(block)
+
     def _combine(
-        self, block: Block, waveforms: Mapping[int, Waveform]
+        self, block: Block, waveforms: Mapping[int, Waveform | None]
     ) -> Mapping[int, StoredRow | None]:
         targets = self._targets.read(block)
         rows: dict[int, StoredRow | None] = dict.fromkeys(block)
@@ -183,7 +202,9 @@ def _dense(row: Dense | SparseLogits) -> Dense:
 
 
 def _num_bytes(row: StoredRow) -> int:
-    arrays = [row.waveform, *row.targets.embeddings.values()]
+    arrays = [*row.targets.embeddings.values(), *row.targets.inputs.values()]
+    if row.waveform is not None:
+        arrays.append(row.waveform)
     for logits in row.targets.logits.values():
         if isinstance(logits, SparseLogits):
             arrays += [logits.values, logits.ids, logits.lse]

@@ -1,6 +1,6 @@
 """Everything that the updates of one training session share, set up from recipe and store."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -17,14 +17,15 @@ from avkd.pipeline.training.learning_set import (
     LearningSet,
     build_reader,
     choose_learning_set,
+    find_flat,
     find_learning_examples,
     full_shape,
+    read_labels,
 )
 from avkd.pipeline.training.loading import BatchOrder, Loader
 from avkd.pipeline.training.schedule import count_updates
-from avkd.pipeline.training.students import build_recipe_encoder, build_student
+from avkd.pipeline.training.students import build_student, heard_sample_rate
 from avkd.stages.methods.registry import Method
-from avkd.stages.methods.student import Student
 from avkd.storage.store import Store
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Learner:
     recipe: Recipe
     learning: LearningSet
     method: Method
-    student: Student
+    student: nn.Module
     """Bare, as it is saved."""
     accelerator: "Accelerator"
     run: RunDir
@@ -73,13 +74,13 @@ def open_learner(
 ) -> Learner:
     """Check recipe, store and run folder against each other; nothing is read of the rows yet."""
     opened = Store.open(store)
-    encoder = build_recipe_encoder(recipe)
-    learning = choose_learning_set(opened, recipe.data, teachers, encoder.sample_rate)
+    learning = choose_learning_set(opened, recipe.data, teachers, heard_sample_rate(recipe))
     full_shape(learning, recipe.data)
+    method, student = build_student(recipe, learning.shape)
+    learning = replace(learning, needs=method.needs(student))
     if not RunDir(path=Path(run)).recipe_file.exists():
         # A run that has nothing to learn from must not leave a folder behind.
         find_learning_examples(learning)
-    method, student = build_student(recipe, encoder, learning.targets)
     accelerator = start_accelerator(recipe.precision, device)
     with accelerator.main_process_first():
         folder = open_run(run, recipe, learning.origin())
@@ -104,7 +105,10 @@ def prepare_session(learner: Learner) -> Session:
         prepared=prepared,
         optimiser=wrapped,
         state=TrainingState(
-            student=learner.student, optimiser=optimiser, scaler=accelerator.scaler
+            student=learner.student,
+            optimiser=optimiser,
+            scaler=accelerator.scaler,
+            keeps_random=recipe.seeding == "once",
         ),
         train=train,
         validation=validation,
@@ -128,7 +132,14 @@ def start_accelerator(precision: str, device: Device) -> "Accelerator":
 
 
 def build_optimiser(student: nn.Module, config: OptimiserConfig) -> Optimizer:
-    """Adam or AdamW over all parameters; the learning rate is set before each update."""
+    """The recipe's, over all parameters; the learning rate is set before each update."""
+    if config.name == "sgd":
+        return torch.optim.SGD(
+            student.parameters(),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
     return kind(
         student.parameters(),
@@ -151,7 +162,9 @@ def _build_loaders(learner: Learner) -> tuple[Loader, Loader]:
     loaders = [
         Loader(
             examples=examples,
-            reader=build_reader(learning, examples, learner.student),
+            reader=build_reader(learning, examples),
+            flat=find_flat(learning.store),
+            labels=read_labels(learning, examples),
             shape=full_shape(learning, data),
             order=BatchOrder(
                 batch_size=data.batch_size,

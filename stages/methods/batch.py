@@ -1,16 +1,23 @@
 """What passes between the loader, a method and the training loop.
 
-Conventions: B clips, C audio channels or classes, S samples, K kept classes.
+Conventions: B clips, C audio channels, S samples, D width of a vector, K classes.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from avkd.errors import InvalidValueError
+from avkd.stages.encoders.streams import InputShape
 from avkd.stages.losses.kl import SparseTargets
+
+LabelKind: TypeAlias = Literal["none", "class", "classes"]
+"""Whether rows have no label that is used, one class, or any number of classes."""
+WAVEFORM = "waveform"
+FRAMES = "frames"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +25,7 @@ class TargetShape:
     """What a store holds of one teacher, as far as building a student goes."""
 
     num_steps: int
+    """0 where the teacher speaks of a clip as a whole."""
     num_classes: int
     """0 where the teacher stored no logits."""
     embedding_size: int = 0
@@ -25,20 +33,57 @@ class TargetShape:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearningShape:
+    """All that a student can be built for."""
+
+    targets: Mapping[str, TargetShape] = field(default_factory=dict)
+    """By teacher."""
+    inputs: Mapping[str, InputShape] = field(default_factory=dict)
+    """By student input, and by teacher for its stored embedding."""
+    class_names: tuple[str, ...] = ()
+    """Of the labels; empty where none are used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a method reads of every row."""
+
+    inputs: tuple[str, ...] = (WAVEFORM,)
+    """Names of student inputs, or of teachers whose embedding the student is given."""
+    logits_of: tuple[str, ...] = ()
+    embeddings_of: tuple[str, ...] = ()
+    labels: LabelKind = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Some clips with all that was stored about them."""
 
     clip_ids: tuple[str, ...]
-    waveform: Tensor
-    """float32 (B, C, S) in [-1, 1]; spans all steps, zeros after the end of the sound."""
+    inputs: Mapping[str, Tensor]
+    """By name: ``waveform`` float32 (B, C, S) in [-1, 1] that spans all steps, zeros after the end
+    of the sound; ``frames`` uint8 (B, steps, H, W, 3); a vector stream float32 (B, D); a teacher's
+    stored embedding float32 (B, steps, D) or (B, D)."""
     num_steps: Tensor
     """int64 (B,): how many of the steps are real; the rest is masked."""
     targets: Mapping[str, Tensor | SparseTargets] = field(default_factory=dict)
-    """By teacher: logits float (B, steps, classes), or their largest."""
+    """By teacher: logits float (B, steps, K), or (B, K) of a clip as a whole; or their largest."""
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)
-    """By teacher: float (B, steps, D)."""
+    """By teacher: float (B, steps, D), or (B, D)."""
     labels: Tensor | None = None
-    """int64 (B,): human truth, for supervised methods only."""
+    """Human truth: int64 (B,) class numbers, or float32 (B, K) of 0 and 1; -1 where a row has
+    none."""
+
+    @property
+    def waveform(self) -> Tensor:
+        """The input ``waveform``.
+
+        Raises:
+            InvalidValueError: The batch holds no sound.
+        """
+        if WAVEFORM not in self.inputs:
+            raise InvalidValueError(f"the batch has no waveform but {', '.join(self.inputs)}")
+        return self.inputs[WAVEFORM]
 
     @property
     def total_steps(self) -> int:
@@ -53,7 +98,7 @@ class Batch:
         """The same batch with every tensor on that device."""
         return Batch(
             clip_ids=self.clip_ids,
-            waveform=self.waveform.to(device),
+            inputs={name: value.to(device) for name, value in self.inputs.items()},
             num_steps=self.num_steps.to(device),
             targets={name: target.to(device) for name, target in self.targets.items()},
             embeddings={name: value.to(device) for name, value in self.embeddings.items()},

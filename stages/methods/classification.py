@@ -3,7 +3,6 @@
 SoundNet's fine-tuning replaces the heads by one with a class for each label; so does this.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,8 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from avkd.errors import InvalidValueError
 from avkd.stages.encoders.registry import Encoder
-from avkd.stages.methods.batch import Batch, LossParts, StudentOutput, TargetShape
-from avkd.stages.methods.registry import register_method
+from avkd.stages.encoders.streams import StreamEncoder
+from avkd.stages.methods.batch import Batch, LearningShape, LossParts, Needs, StudentOutput
+from avkd.stages.methods.registry import register_method, require_sound_encoder
 from avkd.stages.methods.student import Student
 
 LABELS = "labels"
@@ -26,10 +26,15 @@ class ClassificationMethod:
     num_classes: int
     label_smoothing: float
 
-    def build_student(self, encoder: Encoder, targets: Mapping[str, TargetShape]) -> Student:
+    def build_student(self, encoder: Encoder | StreamEncoder, learning: LearningShape) -> Student:
         """One head for the labels; the teachers' targets are not used."""
-        del targets
-        return Student(encoder, {LABELS: self.num_classes})
+        del learning
+        return Student(require_sound_encoder(encoder, "classification"), {LABELS: self.num_classes})
+
+    def needs(self, student: nn.Module) -> Needs:
+        """Sound and a class."""
+        del student
+        return Needs(labels="class")
 
     def loss(self, student: nn.Module, batch: Batch) -> LossParts:
         """The mean cross-entropy over clips, with the accuracy beside it.

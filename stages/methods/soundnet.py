@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from avkd.errors import InvalidValueError
 from avkd.stages.encoders.registry import Encoder
+from avkd.stages.encoders.streams import StreamEncoder
 from avkd.stages.losses.embedding import cosine_distance, l2_of_probabilities
 from avkd.stages.losses.kl import (
     SparseTargets,
@@ -22,9 +23,9 @@ from avkd.stages.losses.kl import (
     torch7_weight,
 )
 from avkd.stages.losses.steps import sum_real_steps
-from avkd.stages.methods.batch import Batch, LossParts, StudentOutput, TargetShape
-from avkd.stages.methods.registry import register_method
-from avkd.stages.methods.student import Student
+from avkd.stages.methods.batch import Batch, LearningShape, LossParts, Needs, StudentOutput
+from avkd.stages.methods.registry import register_method, require_sound_encoder
+from avkd.stages.methods.student import Student, sound_needs
 from avkd.stages.methods.tiling import tile_batch
 
 Distance = Literal["kl", "l2"]
@@ -42,12 +43,13 @@ class SoundNetMethod:
     embedding_weight: float
     tile: bool
 
-    def build_student(self, encoder: Encoder, targets: Mapping[str, TargetShape]) -> Student:
+    def build_student(self, encoder: Encoder | StreamEncoder, learning: LearningShape) -> Student:
         """A head for each teacher that stored logits, a projector for each with embeddings.
 
         Raises:
             InvalidValueError: No teacher stored what the loss needs, or a weight names none.
         """
+        targets = learning.targets
         num_classes = {name: t.num_classes for name, t in targets.items() if t.num_classes}
         sizes = {name: t.embedding_size for name, t in targets.items() if t.embedding_size}
         if not num_classes:
@@ -63,7 +65,15 @@ class SoundNetMethod:
             raise InvalidValueError(
                 f"teacher_weights name {', '.join(stray)}; the teachers are {', '.join(targets)}"
             )
-        return Student(encoder, num_classes, sizes if self.embedding_weight else {})
+        return Student(
+            require_sound_encoder(encoder, "soundnet"),
+            num_classes,
+            sizes if self.embedding_weight else {},
+        )
+
+    def needs(self, student: nn.Module) -> Needs:
+        """The targets of every head and projector, and the sound."""
+        return sound_needs(student)
 
     def loss(self, student: nn.Module, batch: Batch) -> LossParts:
         """The weighted sum over teachers; parts are each teacher's unweighted loss."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from avkd.errors import InvalidValueError
 from avkd.stages.encoders.registry import Encoder
 from avkd.stages.encoders.steps import columns_to_steps
-from avkd.stages.methods.batch import StudentOutput
+from avkd.stages.methods.batch import Needs, StudentOutput
 
 
 class Student(nn.Module):
@@ -59,6 +59,17 @@ class Student(nn.Module):
             return self.encoder.features(waveform, layer)
         trunk = self.encoder(waveform)
         return torch.cat([head(trunk) for head in self.heads.values()], dim=1)
+
+
+def sound_needs(student: nn.Module) -> Needs:
+    """The sound, and the targets of every head and projector of a ``Student``.
+
+    Raises:
+        InvalidValueError: It is another kind of student.
+    """
+    if not isinstance(student, Student):
+        raise InvalidValueError(f"a {type(student).__name__} has no heads by teacher")
+    return Needs(logits_of=tuple(student.heads), embeddings_of=tuple(student.projectors))
 
 
 def _over_steps(heads: nn.ModuleDict, trunk: Tensor, num_steps: int) -> dict[str, Tensor]:

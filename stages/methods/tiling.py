@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avkd.errors import InvalidValueError
 from avkd.stages.losses.kl import SparseTargets
-from avkd.stages.methods.batch import Batch
+from avkd.stages.methods.batch import WAVEFORM, Batch
 
 
 def tile_batch(batch: Batch) -> Batch:
@@ -32,7 +32,7 @@ def tile_batch(batch: Batch) -> Batch:
     steps = tile_indices(batch.num_steps, total)
     return replace(
         batch,
-        waveform=_tile_waveform(batch.waveform, batch.num_steps, total),
+        inputs={**batch.inputs, WAVEFORM: _tile_waveform(batch.waveform, batch.num_steps, total)},
         num_steps=torch.full_like(batch.num_steps, total),
         targets={name: _take(target, steps) for name, target in batch.targets.items()},
         embeddings={name: _gather(value, steps) for name, value in batch.embeddings.items()},

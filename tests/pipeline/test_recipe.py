@@ -108,7 +108,7 @@ def test_overrides_are_judged_together() -> None:
         ("optimizer.learning_rate=1", "did you mean optimiser"),
         ("optimiser.learning_rate=fast", "valid number"),
         ("data.batch_size=1.5", "valid integer"),
-        ("optimiser.name=sgd", "'adam' or 'adamw'"),
+        ("optimiser.name=rmsprop", "'adam', 'adamw' or 'sgd'"),
         ("seed.x=1", "plain value"),
         ("method.options.temperature.x=1", "plain value"),
         ("seed", "field=value"),

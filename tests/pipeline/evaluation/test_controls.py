@@ -18,10 +18,10 @@ from avkd.pipeline.evaluation.features import (
     stack_sounds,
 )
 from avkd.pipeline.recipe import EvaluationConfig, Recipe
-from avkd.stages.methods.batch import TargetShape
+from avkd.stages.methods.batch import LearningShape, TargetShape
 
 CPU = torch.device("cpu")
-TARGETS = {"dense": TargetShape(num_steps=2, num_classes=6)}
+LEARNING = LearningShape(targets={"dense": TargetShape(num_steps=2, num_classes=6)})
 SOUND = torch.randn(10, 1, 11_025, generator=torch.Generator().manual_seed(0)) * 0.1
 
 
@@ -49,7 +49,7 @@ def test_a_classifier_learns_its_clips_by_heart_and_repeats_itself(recipe: Recip
 
 def test_random_students_differ_by_seed_alone(recipe: Recipe) -> None:
     def weights(seed: int) -> torch.Tensor:
-        student = build_random(recipe, TARGETS, seed)
+        student = build_random(recipe, LEARNING, seed)
         return torch.cat([p.flatten() for p in student.parameters()])
 
     assert torch.equal(weights(1), weights(1))
@@ -57,7 +57,7 @@ def test_random_students_differ_by_seed_alone(recipe: Recipe) -> None:
 
 
 def test_calibration_moves_normalisation_and_no_weight(recipe: Recipe) -> None:
-    student = build_random(recipe, TARGETS, 0)
+    student = build_random(recipe, LEARNING, 0)
     calibrated = calibrate_normalisation(student, SOUND, CPU)
     for one, other in zip(student.parameters(), calibrated.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -72,7 +72,7 @@ def test_calibration_moves_normalisation_and_no_weight(recipe: Recipe) -> None:
 
 
 def test_pooled_features_are_mean_and_maximum_over_columns(recipe: Recipe) -> None:
-    student = build_random(recipe, TARGETS, 0)
+    student = build_random(recipe, LEARNING, 0)
     maps = extract_features(student, SOUND, "stage2", pooled=False, device=CPU)
     pooled = extract_features(student, SOUND, "stage2", pooled=True, device=CPU)
     assert maps.shape[:2] == (10, 8)

@@ -10,7 +10,7 @@ from avkd.pipeline.recipes.registry import (
     register_recipe,
 )
 from avkd.stages.encoders.registry import build_encoder
-from avkd.stages.methods.batch import TargetShape
+from avkd.stages.methods.batch import LearningShape, TargetShape
 from avkd.stages.methods.registry import build_method
 
 ALL = [(name, variant) for name in recipe_names() for variant in recipe_variants(name)]
@@ -29,7 +29,9 @@ def test_every_variant_goes_to_json_and_back_and_builds_a_student(name: str, var
     assert from_json(to_json(recipe)) == recipe
     encoder = build_encoder(recipe.encoder.name, **recipe.encoder.options)
     method = build_method(recipe.method.name, **recipe.method.options)
-    assert method.build_student(encoder, {"objects": TargetShape(num_steps=4, num_classes=10)})
+    assert method.build_student(
+        encoder, LearningShape(targets={"objects": TargetShape(num_steps=4, num_classes=10)})
+    )
     assert recipe.evaluation.layer in (None, *encoder.layer_names)
 
 

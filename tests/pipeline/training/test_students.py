@@ -11,11 +11,11 @@ from avkd.pipeline.training.students import (
     build_recipe_encoder,
     build_student,
     load_student,
-    read_targets,
+    read_learning_shape,
     save_student,
 )
 from avkd.pipeline.training.tensor_files import read_tensors, write_tensors
-from avkd.stages.methods.batch import TargetShape
+from avkd.stages.methods.batch import LearningShape, TargetShape
 from avkd.stages.methods.student import Student
 
 TARGETS = {"dense": TargetShape(num_steps=2, num_classes=6, embedding_size=4)}
@@ -23,8 +23,10 @@ TARGETS = {"dense": TargetShape(num_steps=2, num_classes=6, embedding_size=4)}
 
 def save_fresh(folder: Path, recipe: Recipe) -> tuple[RunDir, Student]:
     run = open_run(str(folder), recipe, {})
-    _, student = build_student(recipe, build_recipe_encoder(recipe), TARGETS)
-    save_student(run, student, TARGETS, {"dense": ("a", "b", "c", "d", "e", "f")})
+    _, student = build_student(recipe, LearningShape(targets=TARGETS))
+    save_student(
+        run, student, LearningShape(targets=TARGETS), {"dense": ("a", "b", "c", "d", "e", "f")}
+    )
     return run, student
 
 
@@ -36,7 +38,7 @@ def test_a_student_comes_back_with_its_weights_and_recipe(tmp_path: Path, recipe
     sound = torch.randn(2, 1, 11_025)
     expected = student.eval()(sound, 2).logits["dense"]
     assert torch.equal(loaded(sound, 2).logits["dense"], expected)
-    assert read_targets(run) == TARGETS
+    assert read_learning_shape(run).targets == TARGETS
 
 
 def test_loading_leaves_the_random_numbers_of_the_caller_alone(
@@ -67,7 +69,7 @@ def test_the_description_says_what_a_reader_without_avkd_needs(
 
 def test_a_seed_gives_the_same_student(recipe: Recipe) -> None:
     def weights(seed: int) -> torch.Tensor:
-        encoder = build_recipe_encoder(with_overrides(recipe, [f"seed={seed}"]))
+        encoder = build_recipe_encoder(with_overrides(recipe, [f"seed={seed}"]), {})
         return next(iter(encoder.parameters()))
 
     assert torch.equal(weights(3), weights(3))

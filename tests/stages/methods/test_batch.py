@@ -16,7 +16,7 @@ def make_sparse(num_steps: int) -> SparseTargets:
 def make_batch(**fields: object) -> Batch:
     return Batch(
         clip_ids=("a", "b"),
-        waveform=torch.zeros(2, 1, 8),
+        inputs={"waveform": torch.zeros(2, 1, 8)},
         num_steps=torch.tensor([1, 2]),
         **fields,  # type: ignore[arg-type]
     )

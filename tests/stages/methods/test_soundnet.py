@@ -9,7 +9,7 @@ from avkd.stages.encoders.registry import Encoder, build_encoder
 from avkd.stages.losses.embedding import cosine_distance, l2_of_probabilities
 from avkd.stages.losses.kl import SparseTargets, kl_per_step, torch7_weight
 from avkd.stages.losses.steps import sum_real_steps
-from avkd.stages.methods.batch import Batch, TargetShape
+from avkd.stages.methods.batch import Batch, LearningShape, TargetShape
 from avkd.stages.methods.registry import build_method, method_names
 
 SHAPES = {
@@ -27,7 +27,7 @@ def make_batch(num_steps: tuple[int, ...] = (4, 2)) -> Batch:
 
     return Batch(
         clip_ids=tuple(map(str, range(clips))),
-        waveform=draw(1, 80),
+        inputs={"waveform": draw(1, 80)},
         num_steps=torch.tensor(num_steps),
         targets={"objects": 2 * draw(4, 10), "scenes": 2 * draw(4, 4)},
         embeddings={"objects": draw(4, 6)},
@@ -48,7 +48,7 @@ def test_both_methods_are_registered() -> None:
 
 def test_loss_is_the_sum_over_teachers_and_real_steps(encoder: Encoder) -> None:
     method, batch = build_method("soundnet", tile=False), make_batch()
-    student = method.build_student(encoder, SHAPES)
+    student = method.build_student(encoder, LearningShape(targets=SHAPES))
     logits = student(batch.waveform, 4).logits
     expected = {
         f"kl/{name}": sum_real_steps(kl_per_step(logits[name], target), batch.num_steps)
@@ -63,7 +63,7 @@ def test_loss_is_the_sum_over_teachers_and_real_steps(encoder: Encoder) -> None:
 
 def test_masked_targets_do_not_matter_without_tiling(encoder: Encoder) -> None:
     method, batch = build_method("soundnet", tile=False), make_batch()
-    student = method.build_student(encoder, SHAPES)
+    student = method.build_student(encoder, LearningShape(targets=SHAPES))
     before = method.loss(student, batch).total
     for target in batch.targets.values():
         assert isinstance(target, Tensor)
@@ -73,7 +73,7 @@ def test_masked_targets_do_not_matter_without_tiling(encoder: Encoder) -> None:
 
 def test_tiling_hears_the_real_steps_only(encoder: Encoder) -> None:
     method, batch = build_method("soundnet"), make_batch((2, 2))
-    student = method.build_student(encoder, SHAPES)
+    student = method.build_student(encoder, LearningShape(targets=SHAPES))
     before = method.loss(student, batch).total
     batch.waveform[..., 40:] = 9.0
     torch.testing.assert_close(method.loss(student, batch).total, before)
@@ -85,7 +85,7 @@ def test_tiling_hears_the_real_steps_only(encoder: Encoder) -> None:
 def test_weights_multiply_each_teacher(encoder: Encoder) -> None:
     batch = make_batch()
     plain = build_method("soundnet")
-    student = plain.build_student(encoder, SHAPES)
+    student = plain.build_student(encoder, LearningShape(targets=SHAPES))
     parts = plain.loss(student, batch).parts
     weighted = build_method("soundnet", teacher_weights={"scenes": 3.0})
     expected = parts["kl/objects"] + 3 * parts["kl/scenes"]
@@ -97,7 +97,7 @@ def test_weights_multiply_each_teacher(encoder: Encoder) -> None:
 
 def test_l2_is_between_probabilities(encoder: Encoder) -> None:
     method, batch = build_method("soundnet", distance="l2", tile=False), make_batch()
-    student = method.build_student(encoder, SHAPES)
+    student = method.build_student(encoder, LearningShape(targets=SHAPES))
     logits = student(batch.waveform, 4).logits["scenes"]
     target = batch.targets["scenes"]
     assert isinstance(target, Tensor)
@@ -107,11 +107,11 @@ def test_l2_is_between_probabilities(encoder: Encoder) -> None:
 
 def test_sparse_targets_with_every_class_give_the_dense_loss(encoder: Encoder) -> None:
     method, batch = build_method("soundnet"), make_batch()
-    student = method.build_student(encoder, SHAPES)
+    student = method.build_student(encoder, LearningShape(targets=SHAPES))
     dense: dict[str, Tensor] = {k: v for k, v in batch.targets.items() if isinstance(v, Tensor)}
     sparse = Batch(
         clip_ids=batch.clip_ids,
-        waveform=batch.waveform,
+        inputs=batch.inputs,
         num_steps=batch.num_steps,
         targets={name: keep_all(target) for name, target in dense.items()},
     )
@@ -124,7 +124,7 @@ def test_sparse_targets_with_every_class_give_the_dense_loss(encoder: Encoder) -
 
 def test_embeddings_add_a_cosine_and_train_a_projector(encoder: Encoder) -> None:
     method, batch = build_method("soundnet", embedding_weight=0.5, tile=False), make_batch()
-    student = method.build_student(encoder, SHAPES)
+    student = method.build_student(encoder, LearningShape(targets=SHAPES))
     loss = method.loss(student, batch)
     output = student(batch.waveform, 4).embeddings["objects"]
     distance = cosine_distance(output, batch.embeddings["objects"])
@@ -137,7 +137,7 @@ def test_embeddings_add_a_cosine_and_train_a_projector(encoder: Encoder) -> None
 
 
 def test_without_the_cosine_no_projector_is_built(encoder: Encoder) -> None:
-    student = build_method("soundnet").build_student(encoder, SHAPES)
+    student = build_method("soundnet").build_student(encoder, LearningShape(targets=SHAPES))
     assert not any("projector" in name for name in student.state_dict())
 
 
@@ -158,7 +158,7 @@ def test_students_that_the_store_cannot_teach_are_refused(
 ) -> None:
     method = build_method("soundnet", **options)
     with pytest.raises(InvalidValueError, match=message):
-        method.build_student(encoder, shapes)
+        method.build_student(encoder, LearningShape(targets=shapes))
 
 
 @pytest.mark.parametrize(
@@ -174,12 +174,12 @@ def test_a_narrow_soundnet_learns_what_the_teachers_say() -> None:
     encoder = build_encoder("soundnet8", width=0.25, head_kernel=4)
     method = build_method("soundnet")
     targets = {"t": TargetShape(num_steps=1, num_classes=3)}
-    student = method.build_student(encoder, targets)
+    student = method.build_student(encoder, LearningShape(targets=targets))
     seconds = torch.arange(encoder.min_samples) / encoder.sample_rate
     tones = torch.stack([torch.sin(2 * torch.pi * hertz * seconds) for hertz in (200, 900, 4000)])
     batch = Batch(
         clip_ids=("a", "b", "c"),
-        waveform=0.1 * tones[:, None],
+        inputs={"waveform": 0.1 * tones[:, None]},
         num_steps=torch.ones(3, dtype=torch.int64),
         targets={"t": 4 * torch.eye(3)[:, None]},
     )

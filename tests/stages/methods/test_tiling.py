@@ -18,7 +18,7 @@ def make_batch(num_steps: list[int], total: int = 4, samples_per_step: int = 5) 
     ids = torch.where(real, steps, -1)[..., None]
     return Batch(
         clip_ids=tuple(str(place) for place in range(len(num_steps))),
-        waveform=sound,
+        inputs={"waveform": sound},
         num_steps=torch.tensor(num_steps),
         targets={
             "dense": ids.float(),
