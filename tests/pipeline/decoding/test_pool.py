@@ -291,7 +291,9 @@ def test_a_daemonic_process_may_have_a_pool(recording, method):
 
 
 PARENT = """
-import sys
+import signal, sys
+# Tests that a shell runs in the background begin with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {folder!r})
 from avkd.pipeline.decoding.pool import DecodePool
 from avkd.stages.media.wire import ClipRequest, DecodeJob

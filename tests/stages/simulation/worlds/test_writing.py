@@ -33,7 +33,7 @@ WORLD = ThingsWorld(
     frame_size=(96, 80),
     frame_rate=4,
 )
-SPECS = plan_world(fast_world())
+SPECS = plan_world(dataclasses.replace(fast_world(), frame_rate=6))
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
