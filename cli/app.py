@@ -15,6 +15,7 @@ from avkd.cli import (
     inspect,
     report,
     train_student,
+    train_teacher,
     verify,
 )
 from avkd.cli.console import print_error, print_result
@@ -38,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("extract-teacher")(extract_teacher.extract_teacher)
+app.command("train-teacher")(train_teacher.train_teacher)
 app.command("train-student")(train_student.train_student)
 app.command("evaluate")(evaluate.evaluate)
 app.command("inspect")(inspect.inspect)

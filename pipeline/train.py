@@ -1,9 +1,10 @@
 """Training a student from a store: recipe to batches to updates to checkpoints to the student."""
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, isfinite
 from typing import Any, TypeAlias
 
@@ -111,6 +112,34 @@ def train_student(
         started=started,
         first_update=first_update,
         session=session,
+    )
+
+
+def train_seeds(
+    store: str,
+    run: str,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    *,
+    teachers: tuple[str, ...] = (),
+    device: Device = "auto",
+    on_progress: Callable[[int, TrainEvent], None] = lambda seed, event: None,
+) -> tuple[TrainReport, ...]:
+    """Train the recipe with each seed, one after the other; several go to ``RUN/seed-N``.
+
+    No seed is the recipe's own. Raises what ``train_student`` raises.
+    """
+    chosen = tuple(dict.fromkeys(seeds)) or (recipe.seed,)
+    return tuple(
+        train_student(
+            store,
+            run if len(chosen) == 1 else f"{run}/seed-{seed}",
+            replace(recipe, seed=seed),
+            teachers=teachers,
+            device=device,
+            on_progress=partial(on_progress, seed),
+        )
+        for seed in chosen
     )
 
 
