@@ -109,7 +109,10 @@ def _print_report(report: "TrainReport") -> None:
     if report.first_update:
         facts["went on from update"] = report.first_update
     if not report.was_finished:
-        facts["clips"] = f"{report.num_clips} seen, {report.num_validation_clips} held out"
+        facts["clips"] = (
+            f"{report.num_clips} seen, {report.num_validation_clips} held out, "
+            f"{report.num_left_out} left out"
+        )
     if report.loss is not None:
         facts["loss"] = f"{report.loss:.4f}"
     if report.validation_loss is not None:

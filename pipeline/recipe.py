@@ -56,6 +56,8 @@ class DataConfig:
     ``;``; rows without one are left out. None: no label is read."""
     classes: tuple[str, ...] = ()
     """The labels there may be; empty: those of the rows that are learned from, sorted."""
+    min_rows_per_class: int = 1
+    """A label with fewer rows is refused: a speaker of one utterance has nothing to be like."""
     group_column: str | None = None
     """A corpus column, such as ``speaker``, of which no value may be in two splits; None: any."""
     clip_seconds: float | None = None

@@ -53,6 +53,8 @@ class TrainReport:
     num_clips: int
     """That were learned from; 0 when nothing was done."""
     num_validation_clips: int
+    num_left_out: int
+    """Clips of the split without a label, or not whole for all that is learned from."""
     loss: float | None
     """Of the last update."""
     validation_loss: float | None
@@ -322,6 +324,7 @@ def _report(
         first_update=first_update,
         num_clips=len(session.train.examples) if session else 0,
         num_validation_clips=len(session.validation.examples) if session else 0,
+        num_left_out=session.num_left_out if session else 0,
         loss=losses[-1]["loss"] if losses else None,
         validation_loss=validations[-1] if validations else None,
         seconds=time.monotonic() - started,

@@ -1,5 +1,6 @@
 """Human truth of rows: a class, or several, from a column of the corpus."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,21 @@ def choose_classes(texts: Sequence[str], given: Sequence[str], column: str) -> t
     if len(classes := tuple(given) or tuple(found)) < 2:
         raise CorpusError(f"column {column!r} has one class only ({found[0]}); two are needed")
     return classes
+
+
+def require_rows(texts: Sequence[str], min_rows: int, column: str) -> None:
+    """Refuse classes with fewer rows than that.
+
+    Raises:
+        CorpusError: There is one.
+    """
+    counts = Counter(name for text in texts for name in split_label(text))
+    few = [name for name, count in sorted(counts.items()) if count < min_rows]
+    if few:
+        raise CorpusError(
+            f"{column} {few[0]!r} has {counts[few[0]]} of the {min_rows} rows that are needed "
+            f"({len(few)} such); drop it from the corpus, or set data.min_rows_per_class"
+        )
 
 
 def encode_class(texts: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -13,7 +13,7 @@ from avkd.errors import InvalidValueError, UnknownNameError
 from avkd.pipeline.cores import count_cores
 from avkd.pipeline.recipe import DataConfig
 from avkd.pipeline.training.examples import Examples, find_examples
-from avkd.pipeline.training.labels import choose_classes, encode_labels
+from avkd.pipeline.training.labels import choose_classes, encode_labels, require_rows
 from avkd.pipeline.training.loading import BatchShape
 from avkd.pipeline.training.overlap import refuse_overlap
 from avkd.pipeline.training.reading import RowReader, SoundReader, StoredSound, TargetReader
@@ -187,6 +187,11 @@ def find_learning_examples(learning: LearningSet) -> Examples:
     return examples
 
 
+def count_left_out(learning: LearningSet, examples: Examples) -> int:
+    """How many rows of the split lack something that the method needs."""
+    return len(find_examples(learning.store, (), learning.data.split)) - len(examples)
+
+
 def build_reader(learning: LearningSet, examples: Examples) -> RowReader:
     """A reader of what the method needs."""
     needs, specs = learning.needs, learning.store.producers()
@@ -259,7 +264,9 @@ def _read_classes(store: Store, data: DataConfig) -> tuple[str, ...]:
     if data.label_column is None:
         return ()
     rows = find_examples(store, (), data.split, data.label_column)
-    return choose_classes(rows.labels, data.classes, data.label_column)
+    classes = choose_classes(rows.labels, data.classes, data.label_column)
+    require_rows(rows.labels, data.min_rows_per_class, data.label_column)
+    return classes
 
 
 def _target_shape(spec: ProducerSpec) -> TargetShape | None:

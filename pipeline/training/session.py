@@ -12,11 +12,12 @@ from avkd.errors import InvalidValueError
 from avkd.pipeline.recipe import OptimiserConfig, Recipe
 from avkd.pipeline.run_dir import RunDir, open_run
 from avkd.pipeline.training.checkpoint import TrainingState
-from avkd.pipeline.training.examples import split_validation
+from avkd.pipeline.training.examples import Examples, split_validation
 from avkd.pipeline.training.learning_set import (
     LearningSet,
     build_reader,
     choose_learning_set,
+    count_left_out,
     find_flat,
     find_learning_examples,
     full_shape,
@@ -62,6 +63,8 @@ class Session:
     validation: Loader
     """May be empty."""
     num_updates: int
+    num_left_out: int
+    """Clips of the split that lack a label, an input or a target."""
 
     @property
     def num_batches(self) -> int:
@@ -97,7 +100,8 @@ def open_learner(
 def prepare_session(learner: Learner) -> Session:
     """Find the clips, build loaders and optimiser, move the student to its device."""
     recipe, accelerator = learner.recipe, learner.accelerator
-    train, validation = _build_loaders(learner)
+    examples = find_learning_examples(learner.learning)
+    train, validation = _build_loaders(learner, examples)
     optimiser = build_optimiser(learner.student, recipe.optimiser)
     prepared, wrapped = accelerator.prepare(learner.student, optimiser)
     return Session(
@@ -113,6 +117,7 @@ def prepare_session(learner: Learner) -> Session:
         train=train,
         validation=validation,
         num_updates=count_updates(recipe.schedule, train.num_batches),
+        num_left_out=count_left_out(learner.learning, examples),
     )
 
 
@@ -149,10 +154,9 @@ def build_optimiser(student: nn.Module, config: OptimiserConfig) -> Optimizer:
     )
 
 
-def _build_loaders(learner: Learner) -> tuple[Loader, Loader]:
+def _build_loaders(learner: Learner, everything: Examples) -> tuple[Loader, Loader]:
     data, accelerator = learner.recipe.data, learner.accelerator
     learning = learner.learning
-    everything = find_learning_examples(learning)
     train, validation = split_validation(everything, data.validation_fraction)
     if not len(train):
         raise InvalidValueError(
