@@ -1,11 +1,6 @@
 """Write the demo world: planned recordings to mp4 files and the tables beside them."""
 
-import csv
-import io
-import json
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +12,13 @@ from avkd.stages.simulation.rendering import PAN_PIXELS, Actor, Light, render_fr
 from avkd.stages.simulation.scenery import draw_scenery
 from avkd.stages.simulation.soundtrack import MixPlan, Soundtrack, build_soundtrack
 from avkd.stages.simulation.things.catalog import KINDS
+from avkd.stages.simulation.worlds.folders import (
+    DESCRIPTION,
+    OnProgress,
+    describe,
+    format_table,
+    write_missing,
+)
 from avkd.stages.simulation.worlds.things import Appearance, ThingSpec, ThingsWorld, plan_world
 
 WORLD_VERSION = 1
@@ -99,7 +101,7 @@ def write_world(
     folder: Path,
     *,
     num_workers: int = 2,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> WorldFiles:
     """Make a world's files in a folder, or take up what an equal world left there.
 
@@ -109,34 +111,18 @@ def write_world(
     specs = plan_world(world)
     for group in ("unlabelled", "labelled"):
         (folder / group).mkdir(parents=True, exist_ok=True)
-    fresh = _described(folder) != _description(world)
-    if fresh:
-        # An interrupted run must not leave the old description beside the new files.
-        (folder / "world.json").unlink(missing_ok=True)
-    todo = [
-        (spec, folder / recording_path(spec))
-        for spec in specs
-        if fresh or not (folder / recording_path(spec)).is_file()
-    ]
-    num_there = len(specs) - len(todo)
-    for num_done, _ in enumerate(_write_all(todo, num_workers), start=num_there + 1):
-        if on_progress is not None:
-            on_progress(num_done, len(specs))
-    files = _write_tables(specs, folder, len(todo))
-    write_text(folder / "world.json", _description(world))
+    description = describe("things", WORLD_VERSION, asdict(world))
+    num_written = write_missing(
+        [(spec, folder / recording_path(spec)) for spec in specs],
+        write_recording,
+        folder / DESCRIPTION,
+        description,
+        num_workers=num_workers,
+        on_progress=on_progress,
+    )
+    files = _write_tables(specs, folder, num_written)
+    write_text(folder / DESCRIPTION, description)
     return files
-
-
-def _write_all(todo: Sequence[tuple[ThingSpec, Path]], num_workers: int) -> Iterator[None]:
-    if num_workers <= 1 or len(todo) < 2:
-        for spec, path in todo:
-            write_recording(spec, path)
-            yield
-        return
-    # Spawned, not forked: the caller may hold threads of torch.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(num_workers, len(todo)), mp_context=context) as pool:
-        yield from pool.map(write_recording, *zip(*todo, strict=True), chunksize=4)
 
 
 def _write_tables(specs: Iterable[ThingSpec], folder: Path, num_written: int) -> WorldFiles:
@@ -154,28 +140,10 @@ def _write_tables(specs: Iterable[ThingSpec], folder: Path, num_written: int) ->
         truth=folder / "truth.csv",
         num_written=num_written,
     )
-    write_text(files.corpus, _table(("path", "recording_id", "split"), corpus))
-    write_text(files.labelled, _table(("path", "recording_id", "label", "split"), labelled))
-    write_text(files.truth, _table(("recording_id", "label"), truth))
+    write_text(files.corpus, format_table(("path", "recording_id", "split"), corpus))
+    write_text(files.labelled, format_table(("path", "recording_id", "label", "split"), labelled))
+    write_text(files.truth, format_table(("recording_id", "label"), truth))
     return files
-
-
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _description(world: ThingsWorld) -> str:
-    content = {"world": "things", "version": WORLD_VERSION, "spec": asdict(world)}
-    return json.dumps(content, indent=2, sort_keys=True) + "\n"
-
-
-def _described(folder: Path) -> str:
-    path = folder / "world.json"
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _cast(rng: np.random.Generator, appearance: Appearance) -> Actor:

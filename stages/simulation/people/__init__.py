@@ -1,0 +1,1 @@
+"""Made-up people: what they look like, what they sound like, and who is like whom."""
