@@ -8,6 +8,7 @@ checkpoints/           the last state from which the run goes on; gone when it i
 student.safetensors    the weights; written at the end
 student.json           how to build the student that they fit; its presence means finished
 evaluation-<name>.json a report of avkd evaluate
+predictions-<name>.parquet what it predicted of rows, for avkd compare
 """
 
 import json

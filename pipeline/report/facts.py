@@ -115,13 +115,26 @@ def read_loss_curve(run: str, name: str = "") -> LossCurve | None:
 
 
 def read_evaluations(run: str) -> tuple[dict[str, Any], ...]:
-    """Read what ``avkd evaluate`` left in a run, by name of the dataset.
+    """Read the probes that ``avkd evaluate`` left in a run, by name of the dataset.
 
     Raises:
         StoreNotFoundError: there is no run.
     """
+    return tuple(one for one in _read_all(run) if "dataset" in one)
+
+
+def read_row_reports(run: str) -> tuple[dict[str, Any], ...]:
+    """Read what ``avkd evaluate`` said of a run on the rows of stores.
+
+    Raises:
+        StoreNotFoundError: there is no run.
+    """
+    return tuple(one for one in _read_all(run) if "dataset" not in one)
+
+
+def _read_all(run: str) -> list[dict[str, Any]]:
     files = sorted(_run_folder(run).glob(EVALUATIONS))
-    return tuple(json.loads(file.read_text("utf-8")) for file in files)
+    return [json.loads(file.read_text("utf-8")) for file in files]
 
 
 def gather_probes(evaluations: Sequence[dict[str, Any]]) -> tuple[ProbeResult, ...]:

@@ -19,6 +19,7 @@ from avkd.pipeline.report.facts import (
     read_confusion,
     read_evaluations,
     read_loss_curve,
+    read_row_reports,
     read_store_facts,
 )
 from avkd.pipeline.report.gallery import gather_gallery
@@ -53,7 +54,10 @@ def gather_report(
         store=facts,
         gallery=gather_gallery(opened, num_items=num_frames),
         confusion=read_confusion(main[0]) if main else None,
-        tables=tuple(_tables(evaluations)),
+        tables=(
+            *_tables(evaluations),
+            *_row_tables([one for run in runs for one in read_row_reports(run)]),
+        ),
         provenance={**describe_software(), "store": opened.url, **_name_runs(runs)},
     )
 
@@ -113,3 +117,26 @@ def _tables(evaluations: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
             note=f"{evaluation['num_clips']} clips of {len(evaluation['class_names'])} classes; "
             f"left out in turn: {', '.join(evaluation['trials'])}.",
         )
+
+
+def _row_tables(reports: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    """Scores on stored rows: the student's, and those of teachers beside it."""
+    for report in reports:
+        metrics = tuple(report["scores"][0]["metrics"])
+        yield Table(
+            title=f"{Path(report['run']).name} on the rows of {report['split'] or 'all splits'}",
+            header=("who", "rows", *metrics),
+            rows=tuple(
+                (
+                    score["name"],
+                    str(score["num_rows"]),
+                    *(_number(score["metrics"].get(name)) for name in metrics),
+                )
+                for score in report["scores"]
+            ),
+            note=" ".join(report["notes"]),
+        )
+
+
+def _number(value: float | None) -> str:
+    return "\N{EN DASH}" if value is None else f"{value:.3f}"

@@ -69,3 +69,17 @@ def test_versions_are_those_of_what_is_installed():
     found = describe_software()
     assert found["avkd"] == "0.1.0"
     assert {"torch", "zarr", "Python"} <= set(found)
+
+
+def test_scores_on_stored_rows_are_a_table_of_their_own(store, run):
+    scores = [
+        {"name": "student", "num_rows": 8, "metrics": {"accuracy": 0.75, "d_prime": None}},
+        {"name": "seer", "num_rows": 8, "metrics": {"accuracy": 0.5}},
+    ]
+    report = {"run": str(run), "split": "test", "scores": scores, "notes": ["one class only"]}
+    (run / "evaluation-rows-test.json").write_text(json.dumps(report))
+    tables = gather_report(store.url, [str(run)]).tables
+    (table,) = (table for table in tables if "rows of test" in table.title)
+    assert table.header == ("who", "rows", "accuracy", "d_prime")
+    assert [row[:3] for row in table.rows] == [("student", "8", "0.750"), ("seer", "8", "0.500")]
+    assert table.note == "one class only"
