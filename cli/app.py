@@ -9,10 +9,12 @@ import typer
 from avkd import __version__
 from avkd.cli import (
     catalog,
+    compare,
     demo,
     evaluate,
     extract_teacher,
     inspect,
+    make_corpus,
     report,
     train_student,
     train_teacher,
@@ -38,10 +40,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("make-corpus")(make_corpus.make_corpus)
 app.command("extract-teacher")(extract_teacher.extract_teacher)
 app.command("train-teacher")(train_teacher.train_teacher)
 app.command("train-student")(train_student.train_student)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("report")(report.report)

@@ -1,25 +1,39 @@
-"""`avkd evaluate`: options to one evaluation."""
+"""`avkd evaluate`: options to one evaluation, of labelled sounds or of the rows of a store."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from avkd.cli.console import print_json, print_result, print_table, show_progress
+from avkd.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from avkd.pipeline.evaluate import Control, EvaluationReport
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(help="The run whose student is measured.")],
+    run: Annotated[
+        str, typer.Argument(help="The run whose student is measured, or a folder of its seeds.")
+    ],
     dataset: Annotated[
-        str, typer.Argument(help="A table of labelled sounds, or a folder in the layout of ESC.")
+        str,
+        typer.Argument(
+            help="A table of labelled sounds, a folder in the layout of ESC, or a store.",
+        ),
     ],
     path: Annotated[str | None, typer.Option(help="Column of the file.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
     fold: Annotated[str | None, typer.Option(help="Column of the fold.")] = None,
-    split: Annotated[str | None, typer.Option(help="Column of train, validation and test.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a table: column of train, validation and test. Of a store: the split that is "
+            "measured, test by default; '' takes all rows."
+        ),
+    ] = None,
     layer: Annotated[
         list[str] | None, typer.Option(help="Probe this layer; may come again.")
     ] = None,
@@ -37,23 +51,150 @@ def evaluate(
     seed: Annotated[
         list[int] | None, typer.Option(help="Of controls and of chosen labels.  [0 1 2]")
     ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(help="Of a store: the column of the labels; by default the run's own."),
+    ] = None,
+    trials: Annotated[
+        str | None,
+        typer.Option(help="Of a store: score this list of '1 ENROL TEST' lines by embeddings."),
+    ] = None,
+    p_target: Annotated[
+        float | None, typer.Option(help="Prior of the same speaker in minDCF.  [0.01]")
+    ] = None,
+    as_norm: Annotated[
+        bool, typer.Option("--as-norm", help="Normalise trials by the speakers learned from.")
+    ] = False,
+    teacher_targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a store: score what this stored teacher said as well; may come again.",
+            metavar="NAME",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
-    """Probe a frozen student on labelled sounds, beside its controls."""
+    """Measure a student: probe it on labelled sounds beside controls, or score its own predictions.
+
+    Sounds come from a table or a folder; predictions are of the rows of a store.
+    """
+    from avkd.pipeline.evaluation.rows import is_store
+
+    of_sounds = {
+        "--path": path,
+        "--label": label,
+        "--fold": fold,
+        "--layer": layer,
+        "--control": control,
+        "--labels-per-class": labels_per_class,
+        "--seed": seed,
+    }
+    of_rows = {
+        "--label-column": label_column,
+        "--trials": trials,
+        "--p-target": p_target,
+        "--as-norm": as_norm or None,
+        "--teacher-targets": teacher_targets,
+    }
+    if is_store(dataset):
+        _refuse_stray(of_sounds, f"goes with a table of sounds, but {dataset} is a store")
+        _evaluate_rows(
+            run,
+            dataset,
+            split="test" if split is None else split,
+            label_column=label_column,
+            trials=trials,
+            p_target=0.01 if p_target is None else p_target,
+            as_norm=as_norm,
+            teacher_targets=teacher_targets or [],
+            as_json=as_json,
+        )
+        return
+    _refuse_stray(of_rows, f"goes with a store, but there is none at {dataset}")
+    _evaluate_sounds(
+        run,
+        dataset,
+        columns={"path": path, "label": label, "fold": fold, "split": split},
+        layers=layer or [],
+        controls=control or [],
+        labels_per_class=labels_per_class or [0],
+        seeds=seed or [],
+        as_json=as_json,
+    )
+
+
+def _refuse_stray(options: Mapping[str, object], why: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise InvalidValueError(f"{name} {why}; leave it out")
+
+
+def _evaluate_rows(
+    run: str,
+    store: str,
+    *,
+    split: str,
+    label_column: str | None,
+    trials: str | None,
+    p_target: float,
+    as_norm: bool,
+    teacher_targets: list[str],
+    as_json: bool,
+) -> None:
+    """Evaluate every seed, and tell of each and of all."""
+    from avkd.cli.rows_report import print_rows
+    from avkd.pipeline.comparison.seeds import find_runs
+    from avkd.pipeline.evaluation.rows import evaluate_rows, summarise_reports
+
+    with show_progress() as show:
+        reports = [
+            evaluate_rows(
+                each,
+                store,
+                split=split,
+                label_column=label_column,
+                trials=trials,
+                p_target=p_target,
+                as_norm=as_norm,
+                teacher_targets=teacher_targets,
+                on_progress=lambda event: show("rows", event.num_done, event.num_total, event.what),
+            )
+            for each in find_runs(run)
+        ]
+    summary = summarise_reports(reports)
+    if not as_json:
+        print_rows(reports, summary)
+        return
+    values = [json.loads(report.to_json()) for report in reports]
+    over_seeds = {name: asdict(each) for name, each in summary.items()}
+    print_json(values[0] if len(values) == 1 else {"runs": values, "summary": over_seeds})
+
+
+def _evaluate_sounds(
+    run: str,
+    dataset: str,
+    *,
+    columns: Mapping[str, str | None],
+    layers: list[str],
+    controls: list[str],
+    labels_per_class: list[int],
+    seeds: list[int],
+    as_json: bool,
+) -> None:
     from avkd.pipeline.evaluate import SEEDS, evaluate_run
     from avkd.pipeline.evaluation.datasets import read_dataset
 
     labelled = read_dataset(
-        dataset, path_column=path, label_column=label, fold_column=fold, split_column=split
+        dataset, **{f"{name}_column": column for name, column in columns.items()}
     )
     with show_progress() as show:
         report = evaluate_run(
             run,
             labelled,
-            layers=tuple(layer or ()),
-            controls=cast("list[Control]", control or []),
-            labels_per_class=tuple(labels_per_class or (0,)),
-            seeds=tuple(seed or SEEDS),
+            layers=layers,
+            controls=cast("list[Control]", controls),
+            labels_per_class=labels_per_class,
+            seeds=seeds or SEEDS,
             on_progress=lambda event: show("evaluate", event.num_done, event.num_total, event.what),
         )
     if as_json:

@@ -22,7 +22,7 @@ class Tail(StrEnum):
 
 
 class Inputs(StrEnum):
-    """What students get to hear from the store."""
+    """The sound that students get from the store."""
 
     waveform = "waveform"
     none = "none"
@@ -64,8 +64,11 @@ CorpusPlace: TypeAlias = Annotated[
 ]
 StorePlace: TypeAlias = Annotated[str, typer.Argument(help="The store to make or to go on with.")]
 TeacherNames: TypeAlias = Annotated[
-    list[str],
-    typer.Option(help="FAMILY or NAME=FAMILY, as often as there are teachers.", metavar="NAME"),
+    list[str] | None,
+    typer.Option(
+        help="FAMILY or NAME=FAMILY, as often as there are teachers; a run's folder is a family.",
+        metavar="NAME",
+    ),
 ]
 WeightFiles: TypeAlias = Annotated[
     list[str] | None,
@@ -81,7 +84,7 @@ FramesPerStep: TypeAlias = Annotated[int | None, typer.Option(help="Frames of a 
 TailRule: TypeAlias = Annotated[Tail | None, typer.Option(help="A last, shorter clip.  [keep]")]
 RowsPerShard: TypeAlias = Annotated[int | None, typer.Option(help="Clips of a shard.")]
 CachedInput: TypeAlias = Annotated[
-    Inputs | None, typer.Option(help="Student input to cache.  [waveform]")
+    Inputs | None, typer.Option(help="The sound to cache for students.  [waveform]")
 ]
 SampleRate: TypeAlias = Annotated[
     int | None, typer.Option(help="Of the cached waveform, in Hz.  [22050]")
@@ -89,15 +92,25 @@ SampleRate: TypeAlias = Annotated[
 ChannelRule: TypeAlias = Annotated[
     Channels | None, typer.Option(help="Of the cached waveform.  [first]")
 ]
+CachedFrames: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Pictures to cache for students, such as 64x48.", metavar="WIDTHxHEIGHT"),
+]
+VectorColumns: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(help="Of a table: a column of numbers to store as student input.", metavar="NAME"),
+]
 SparseTopK: TypeAlias = Annotated[
     int | None, typer.Option(help="Keep so many of the largest logits; 0 keeps all.  [0]")
 ]
 PathColumn: TypeAlias = Annotated[str, typer.Option(help="Of a table: the file.")]
 IdColumn: TypeAlias = Annotated[str, typer.Option(help="Of a table: the id.")]
-TeacherRuntime: TypeAlias = Annotated[Runtime, typer.Option(help="What computes the teachers.")]
-TeacherDevice: TypeAlias = Annotated[Device, typer.Option(help="Where the teachers run.")]
-TeacherPrecision: TypeAlias = Annotated[Precision, typer.Option(help="Of the teachers.")]
-BatchSize: TypeAlias = Annotated[int, typer.Option(help="Frames of a batch.")]
+TeacherRuntime: TypeAlias = Annotated[
+    Runtime, typer.Option(help="What computes teachers of pictures.")
+]
+TeacherDevice: TypeAlias = Annotated[Device, typer.Option(help="Where teachers of pictures run.")]
+TeacherPrecision: TypeAlias = Annotated[Precision, typer.Option(help="Of teachers of pictures.")]
+BatchSize: TypeAlias = Annotated[int, typer.Option(help="Frames of a batch; clips, for a run.")]
 ShardExecutor: TypeAlias = Annotated[Executor, typer.Option(help="Where shards are computed.")]
 Workers: TypeAlias = Annotated[int, typer.Option(help="Worker processes.")]
 Scheduler: TypeAlias = Annotated[

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def extract_teacher(
     corpus: options.CorpusPlace,
     store: options.StorePlace,
-    teacher: options.TeacherNames,
+    teacher: options.TeacherNames = None,
     weights: options.WeightFiles = None,
     classes: options.ClassFiles = None,
     clip_seconds: options.ClipSeconds = None,
@@ -35,6 +35,8 @@ def extract_teacher(
     inputs: options.CachedInput = None,
     sample_rate: options.SampleRate = None,
     channels: options.ChannelRule = None,
+    frames: options.CachedFrames = None,
+    vector: options.VectorColumns = None,
     sparse_top_k: options.SparseTopK = None,
     path_column: options.PathColumn = "path",
     id_column: options.IdColumn = "recording_id",
@@ -52,11 +54,16 @@ def extract_teacher(
     """Let teachers look at a corpus once and store what they see; goes on where it stopped."""
     from avkd.pipeline.extraction.request import ExtractRequest
 
+    chosen_inputs = _choose_inputs(inputs, sample_rate, channels)
+    if not (teacher or vector or frames or chosen_inputs):
+        raise InvalidValueError(
+            "nothing to extract; give --teacher, --vector, --frames or --inputs"
+        )
     request = ExtractRequest(
         corpus=corpus,
         store=store,
         teachers=_parse_teachers(
-            teacher,
+            teacher or (),
             weights or (),
             classes or (),
             runtime=runtime,
@@ -69,7 +76,9 @@ def extract_teacher(
         frames_per_step=frames_per_step,
         tail=tail.value if tail else None,
         rows_per_shard=rows_per_shard,
-        inputs=_choose_inputs(inputs, sample_rate, channels),
+        inputs=chosen_inputs,
+        frames_size=_parse_size(frames),
+        vectors=tuple(vector or ()),
         sparse_top_k=sparse_top_k,
         path_column=path_column,
         id_column=id_column,
@@ -120,7 +129,7 @@ def _parse_teachers(
 ) -> "tuple[TeacherRequest, ...]":
     from avkd.stages.teachers.request import parse_teacher
 
-    bare = [parse_teacher(name) for name in names]
+    bare = [parse_teacher(name.rstrip("/")) for name in names]
     known = [teacher.name for teacher in bare]
     weight_files = _parse_pairs("--weights", weights, known)
     class_files = _parse_pairs("--classes", classes, known)
@@ -164,6 +173,15 @@ def _choose_inputs(
         sample_rate=sample_rate or plain.sample_rate,
         channels=channels.value if channels else plain.channels,
     )
+
+
+def _parse_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, times, height = text.partition("x")
+    if not times or not width.isdecimal() or not height.isdecimal():
+        raise InvalidValueError(f"--frames {text!r} is not WIDTHxHEIGHT, such as 64x48")
+    return int(width), int(height)
 
 
 def _print_forecast(report: "ExtractReport") -> None:

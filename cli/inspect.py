@@ -63,7 +63,7 @@ def _print_summary(summary: "StoreSummary") -> None:
             "recordings": summary.num_recordings,
             "clips": f"{summary.num_clips}: {', '.join(counts)}",
             "shards": f"{summary.num_shards} of {summary.rows_per_shard} rows",
-            "policy": ", ".join(policy),
+            "policy": ", ".join(policy) or "none: recordings without files, one row each",
             "size": size(summary.num_bytes),
             "content digest": summary.content_digest,
         }

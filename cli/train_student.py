@@ -15,7 +15,9 @@ from avkd.cli.training_options import (
     Variant,
     WhichDevice,
     train_and_tell,
+    train_rounds_and_tell,
 )
+from avkd.errors import InvalidValueError
 
 
 def train_student(
@@ -32,6 +34,13 @@ def train_student(
     label_column: LabelColumn = "",
     seed: Seeds = None,
     override: Overrides = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Of recipe mutual: teacher and student in turn, by stored targets (0: jointly).",
+        ),
+    ] = 0,
     device: WhichDevice = Device.auto,
     as_json: AsJson = False,
 ) -> None:
@@ -43,6 +52,13 @@ def train_student(
         label_column=label_column,
         overrides=override or (),
     )
+    if rounds:
+        if teacher:
+            raise InvalidValueError("rounds make their own teachers; leave --teacher out")
+        train_rounds_and_tell(
+            store, run, choices.resolve(), seed or (), rounds, device=device, as_json=as_json
+        )
+        return
     train_and_tell(
         store,
         run,

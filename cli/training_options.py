@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from avkd.cli.console import print_facts, print_json, print_result, show_progres
 
 if TYPE_CHECKING:
     from avkd.pipeline.recipe import Recipe
+    from avkd.pipeline.rounds import RoundEvent
     from avkd.pipeline.train import TrainEvent, TrainReport
 
 
@@ -96,6 +98,58 @@ def train_and_tell(
     else:
         for report in reports:
             _print_report(report)
+
+
+def train_rounds_and_tell(
+    store: str,
+    run: str,
+    recipe: "Recipe",
+    seeds: Sequence[int],
+    num_rounds: int,
+    *,
+    device: Device,
+    as_json: bool,
+) -> None:
+    """Train teacher and student in turn with each seed, and print what came of it."""
+    from avkd.pipeline.rounds import train_rounds
+
+    chosen = tuple(dict.fromkeys(seeds)) or (recipe.seed,)
+    reports = []
+    with show_progress() as show:
+
+        def tell(event: "RoundEvent") -> None:
+            remark = f"round {event.round + 1} of {event.num_rounds}: {event.what}"
+            show("rounds", event.num_done, event.num_stages, remark)
+
+        for seed in chosen:
+            place = run if len(chosen) == 1 else f"{run}/seed-{seed}"
+            # The names of stored targets are the store's, so each seed has its own.
+            name = "" if len(chosen) == 1 else f"{Path(run).absolute().name}-seed-{seed}"
+            seeded = replace(recipe, seed=seed)
+            reports.append(
+                train_rounds(
+                    store,
+                    place,
+                    seeded,
+                    num_rounds,
+                    name=name,
+                    device=device.value,
+                    on_progress=tell,
+                )
+            )
+    if as_json:
+        values = [asdict(report) for report in reports]
+        print_json(values[0] if len(chosen) == 1 else {"runs": values})
+        return
+    for report in reports:
+        print_facts(
+            {
+                "run": report.run,
+                "rounds": len(report.rounds),
+                "student": report.student,
+                "trained": f"{report.num_trained} networks, the others were finished",
+            }
+        )
 
 
 def _print_report(report: "TrainReport") -> None:

@@ -14,10 +14,11 @@ from avkd.pipeline.extraction.planning import (
     plan_extraction,
     write_plan,
 )
-from avkd.pipeline.extraction.producers import WAVEFORM
+from avkd.pipeline.extraction.producers import FRAMES, WAVEFORM
 from avkd.pipeline.extraction.progress import OnProgress, Tally
 from avkd.pipeline.extraction.request import ExtractForecast, ExtractReport, ExtractRequest
-from avkd.pipeline.extraction.shard import ShardReceipt, ShardTask, extract_shard
+from avkd.pipeline.extraction.shard import extract_shard
+from avkd.pipeline.extraction.task import ShardReceipt, ShardTask
 from avkd.pipeline.extraction.worker import closing_worker, release_decode_pool
 from avkd.pipeline.signals import StopRequest, watch_signals
 from avkd.storage.digest import fingerprint_digest
@@ -58,14 +59,18 @@ def extract_teacher(
 
 def build_tasks(request: ExtractRequest, plan: ExtractPlan, store: Store) -> tuple[ShardTask, ...]:
     """Make a task of every shard that any of the producers lacks."""
+    roster = plan.roster
     missing = {spec.name: set(store.missing_shards(spec.name)) for spec in plan.producers}
     num_threads, num_decode_workers = _share_cores(request)
     return tuple(
         ShardTask(
             store=plan.url,
             shard=shard,
-            teachers=tuple(each for each in plan.teachers if shard in missing[each.name]),
-            waveform=plan.waveform if shard in missing.get(WAVEFORM, ()) else None,
+            teachers=tuple(each for each in roster.teachers if shard in missing[each.name]),
+            waveform=roster.waveform if shard in missing.get(WAVEFORM, ()) else None,
+            frames=roster.frames if shard in missing.get(FRAMES, ()) else None,
+            vectors=tuple(name for name in roster.vectors if shard in missing[name]),
+            trained=tuple(run.request for run in roster.trained if shard in missing[run.name]),
             fingerprints={
                 spec.name: fingerprint_digest(spec.fingerprint) for spec in plan.producers
             },
@@ -92,7 +97,7 @@ def _run_tasks(
         request.executor,
         num_workers=request.num_workers,
         scheduler=request.scheduler,
-        needs_gpu=any(teacher.device == "cuda" for teacher in plan.teachers),
+        needs_gpu=any(teacher.device == "cuda" for teacher in plan.roster.teachers),
     )
     is_serial = request.executor == "serial"
     if not is_serial:

@@ -67,7 +67,7 @@ class ClipSpan:
 
 @dataclass(frozen=True, kw_only=True)
 class FrameFormat:
-    """How a teacher wants its pictures: shorter side scaled, then the centre cut out."""
+    """How a teacher or a student wants its pictures: scaled, then the centre cut out."""
 
     height: int
     width: int
@@ -126,12 +126,14 @@ class DecodedClip:
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherOutput:
-    """One thing that a teacher says of every frame it sees."""
+    """One thing that a teacher says of every frame it sees, or of a whole clip."""
 
     name: str
     shape: tuple[int, ...]
-    """Of one frame, such as (1000,); the store adds the row and step axes."""
+    """Of one frame or clip, such as (1000,); the store adds the row axis and that of steps."""
     axes: tuple[str, ...]
     class_names: tuple[str, ...] = ()
     activation: Literal["softmax", "sigmoid", "none"] = "none"
     """What turns logits into probabilities."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """In the store."""

@@ -4,6 +4,9 @@ In a table, one of these columns says where a recording lies: ``path`` (or ``fil
 picture and sound; or one column a stream: ``rgb``, ``audio``, ``depth``, ``thermal``. The columns
 ``recording_id`` and ``duration_seconds`` are optional, every other one is metadata. Relative paths
 are relative to the table's folder.
+
+Columns named as vectors are inputs themselves (``vectors.py``); a table that has such a one may do
+without files, and then needs ``recording_id``.
 """
 
 import datetime
@@ -20,6 +23,7 @@ from avkd.errors import CorpusError
 from avkd.storage import objects
 from avkd.storage.schema import Recording
 from avkd.storage.tables import TABLE_SUFFIXES, is_table, read_table
+from avkd.storage.vectors import plain_vectors
 
 if TYPE_CHECKING:
     import pyarrow
@@ -36,7 +40,11 @@ _STREAMS = ("rgb", "audio", "depth", "thermal")
 
 
 def read_corpus(
-    source: str, *, path_column: str = "path", id_column: str = "recording_id"
+    source: str,
+    *,
+    path_column: str = "path",
+    id_column: str = "recording_id",
+    vectors: Sequence[str] = (),
 ) -> tuple[Recording, ...]:
     """Read the recordings of a corpus: a table's in its order, a folder's by name.
 
@@ -44,12 +52,19 @@ def read_corpus(
         source: a folder (searched with all below it), a glob, a table, or the URL of one of these.
         path_column: of a table; where it is not named, ``file`` serves as well.
         id_column: of a table; where it is not named and missing, the path is the id.
+        vectors: columns of a table, of numbers or lists of numbers; they are metadata as well.
 
     Raises:
-        CorpusError: the corpus is missing or empty, lacks a column, or has an id twice.
+        CorpusError: the corpus is missing or empty, lacks a column, has an id twice, or something
+            else than numbers in a vector.
     """
     if is_table(source):
-        recordings = _table_recordings(source, path_column, id_column)
+        recordings = _table_recordings(source, path_column, id_column, vectors)
+    elif vectors:
+        raise CorpusError(
+            f"{source} is no table, so it has no column {vectors[0]!r}; "
+            f"give one that ends in {', '.join(TABLE_SUFFIXES)}"
+        )
     else:
         recordings = _file_recordings(source)
     twice = [name for name, n in Counter(r.recording_id for r in recordings).items() if n > 1]
@@ -127,25 +142,50 @@ class _Columns:
     path: str | None
     streams: tuple[str, ...]
     recording_id: str
+    vectors: tuple[str, ...] = ()
+    has_files: bool = True
 
     def are_metadata(self, name: str) -> bool:
-        return name not in {self.path, *self.streams, self.recording_id, _DURATION_COLUMN}
+        known = {self.path, *self.streams, self.recording_id, _DURATION_COLUMN, *self.vectors}
+        return name not in known
 
 
-def _table_recordings(source: str, path_column: str, id_column: str) -> tuple[Recording, ...]:
-    text = {path_column, id_column, *_PATH_COLUMNS, *_STREAMS}
+def _table_recordings(
+    source: str, path_column: str, id_column: str, vectors: Sequence[str]
+) -> tuple[Recording, ...]:
+    text = {path_column, id_column, *_PATH_COLUMNS, *_STREAMS} - set(vectors)
     table = read_table(source, text_columns=text)
-    if id_column != _ID_COLUMN and id_column not in table.column_names:
-        raise CorpusError(_no_column(source, id_column, table.column_names))
-    columns = _Columns(
-        path=_choose_path_column(source, table.column_names, path_column),
-        streams=tuple(name for name in _STREAMS if _is_text(table, name)),
-        recording_id=id_column,
-    )
+    columns = _choose_columns(source, table, path_column, id_column, tuple(vectors))
     folder = source.rpartition("/")[0] or ("/" if source.startswith("/") else ".")
+    rows = table.to_pylist()
+    plain = plain_vectors(source, rows, vectors)
     return tuple(
-        _recording(f"{source} row {number}", row, columns, folder)
-        for number, row in enumerate(table.to_pylist(), start=1)
+        _recording(f"{source} row {number}", row, columns, folder, plain[number - 1])
+        for number, row in enumerate(rows, start=1)
+    )
+
+
+def _choose_columns(
+    source: str,
+    table: "pyarrow.Table",
+    path_column: str,
+    id_column: str,
+    vectors: tuple[str, ...],
+) -> _Columns:
+    names = table.column_names
+    for name in vectors:
+        if name not in names:
+            raise CorpusError(_no_column(source, name, names))
+    file_columns = {path_column, *_PATH_COLUMNS, *_STREAMS} - set(vectors)
+    has_files = not vectors or path_column != _PATH_COLUMNS[0] or bool(file_columns & set(names))
+    if id_column not in names and (id_column != _ID_COLUMN or not has_files):
+        raise CorpusError(_no_column(source, id_column, names))
+    return _Columns(
+        path=_choose_path_column(source, names, path_column) if has_files else None,
+        streams=tuple(name for name in _STREAMS if name in file_columns and _is_text(table, name)),
+        recording_id=id_column,
+        vectors=vectors,
+        has_files=has_files,
     )
 
 
@@ -175,14 +215,20 @@ def _is_text(table: "pyarrow.Table", name: str) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _recording(where: str, row: Mapping[str, Any], columns: _Columns, folder: str) -> Recording:
+def _recording(
+    where: str,
+    row: Mapping[str, Any],
+    columns: _Columns,
+    folder: str,
+    vectors: Mapping[str, object],
+) -> Recording:
     named = {name: str(row[name]) for name in columns.streams if row[name]}
     path = row[columns.path] if columns.path else None
     if path:
         named = {"rgb": str(path), "audio": str(path), **named}
-    if not named:
+    if not named and columns.has_files:
         raise CorpusError(f"{where} names no file; fill {columns.path or ' or '.join(_STREAMS)}")
-    recording_id = row.get(columns.recording_id, path or next(iter(named.values())))
+    recording_id = row.get(columns.recording_id, path or next(iter(named.values()), None))
     if recording_id in (None, ""):
         raise CorpusError(f"{where} has no {columns.recording_id}; fill it or leave the column out")
     return Recording(
@@ -190,9 +236,12 @@ def _recording(where: str, row: Mapping[str, Any], columns: _Columns, folder: st
         streams={name: _resolve(path, folder) for name, path in named.items()},
         duration_seconds=_duration(where, row.get(_DURATION_COLUMN)),
         metadata={
-            name: _plain(value)
-            for name, value in row.items()
-            if columns.are_metadata(name) and value is not None
+            **vectors,
+            **{
+                name: _plain(value)
+                for name, value in row.items()
+                if columns.are_metadata(name) and value is not None
+            },
         },
     )
 

@@ -16,7 +16,7 @@ from avkd.storage.digest import fingerprint_digest
 from avkd.storage.schema import OutputSpec, ProducerKind, ProducerSpec
 from avkd.storage.sealed import canonical_json, seal, unseal
 
-_DTYPES = ("float16", "float32", "int16")
+_DTYPES = ("float16", "float32", "int16", "uint8")
 
 
 @dataclass(frozen=True, kw_only=True)

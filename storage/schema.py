@@ -37,7 +37,7 @@ class OutputSpec:
     shape: tuple[int, ...]
     """Of one row, such as (4, 1000) for 4 steps of 1000 classes."""
     dtype: str
-    """``float16``, ``float32`` or ``int16``; of the values, for sparse logits."""
+    """``float16``, ``float32``, ``int16`` or ``uint8``; of the values, for sparse logits."""
     axes: tuple[str, ...]
     layout: Layout = "dense"
     num_kept: int = 0
@@ -65,7 +65,8 @@ class Recording:
 
     recording_id: str
     streams: Mapping[str, str]
-    """Stream name (``rgb``, ``audio``, ``depth``, ...) to URI; one file may carry several."""
+    """Stream name (``rgb``, ``audio``, ``depth``, ...) to URI; one file may carry several. Empty
+    where all there is to a recording are its metadata."""
     duration_seconds: float | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
 

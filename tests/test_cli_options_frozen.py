@@ -5,6 +5,16 @@ import typer
 from avkd.cli.app import app
 
 COMMANDS = {
+    "make-corpus": {
+        "layout",
+        "folder",
+        "out",
+        "--labelled-share",
+        "--test-share",
+        "--validation-share",
+        "--seed",
+        "--json",
+    },
     "extract-teacher": {
         "corpus",
         "store",
@@ -19,6 +29,8 @@ COMMANDS = {
         "--inputs",
         "--sample-rate",
         "--channels",
+        "--frames",
+        "--vector",
         "--sparse-top-k",
         "--path-column",
         "--id-column",
@@ -50,6 +62,7 @@ COMMANDS = {
         "store",
         "run",
         "--recipe",
+        "--rounds",
         "--variant",
         "--label-column",
         "--teacher",
@@ -70,13 +83,19 @@ COMMANDS = {
         "--control",
         "--labels-per-class",
         "--seed",
+        "--label-column",
+        "--trials",
+        "--p-target",
+        "--as-norm",
+        "--teacher-targets",
         "--json",
     },
+    "compare": {"run", "--metric", "--split", "--paper", "--out", "--json"},
     "inspect": {"store", "--json"},
     "verify": {"store", "--json"},
     "report": {"store", "--run", "--out", "--frames", "--simulated", "--json"},
     "list": {"kind", "--json"},
-    "demo": {"--out", "--fast", "--json"},
+    "demo": {"--out", "--world", "--fast", "--version", "--ablations", "--json"},
 }
 
 

@@ -46,6 +46,8 @@ def _recordings_logits(
     store: Store, teacher: str, clips: Mapping[str, list[ClipRow]], uris: Sequence[str]
 ) -> Features:
     seen = frozenset(store.ok_rows(teacher).tolist())
+    outputs = store.producers()[teacher].outputs
+    has_steps = next(o for o in outputs if o.name == "logits").axes[0] == "step"
     means = []
     for uri in uris:
         rows = [clip for clip in clips.get(_place(uri), []) if clip.row in seen]
@@ -54,12 +56,15 @@ def _recordings_logits(
                 f"{store.url} holds no targets of {teacher} for {uri}; "
                 "extract these recordings into the run's store, or leave out the teacher control"
             )
-        steps = [
-            store.read_rows(teacher, "logits", clip.row, clip.row + 1)[0, : clip.num_steps]
-            for clip in rows
-        ]
+        steps = [_real_steps(store, teacher, clip, has_steps) for clip in rows]
         means.append(np.concatenate(steps).astype(np.float32).mean(axis=0))
     return np.stack(means)
+
+
+def _real_steps(store: Store, teacher: str, clip: ClipRow, has_steps: bool) -> Features:
+    """(steps, K): of a teacher that speaks of clips as a whole, the one thing it said."""
+    row = store.read_rows(teacher, "logits", clip.row, clip.row + 1)[0]
+    return np.asarray(row[: clip.num_steps] if has_steps else row[None])
 
 
 def _place(uri: str) -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from avkd.pipeline.extraction.batches import FrameBatches
 from avkd.pipeline.extraction.plan import Failure
 from avkd.stages.teachers.declaration import Teacher
-from avkd.stages.types import ClipPolicy, DecodedClip
+from avkd.stages.types import ClipPolicy, DecodedClip, FrameFormat
 from avkd.storage.schema import ProducerSpec
 
 AnyArray = npt.NDArray[Any]
@@ -76,10 +76,7 @@ class TeacherBuffer:
             output.name: _average_steps(results[output.name], is_seen)
             for output in self._spec.outputs
         }
-        for row in _rows_not_finite(arrays):
-            self._failures[row] = ("not_finite", f"{self.name} gave values that are not finite")
-            for array in arrays.values():
-                array[row] = 0
+        self._failures.update(blank_rows_not_finite(self.name, arrays))
         return ShardContent(arrays=arrays, failures=dict(sorted(self._failures.items())))
 
 
@@ -104,6 +101,41 @@ class WaveformBuffer:
     def finish(self) -> ShardContent:
         """Give all rows."""
         return ShardContent(arrays={self._output: self._waveforms}, failures=self._failures)
+
+
+class FramesBuffer:
+    """Keeps the pictures of a shard."""
+
+    def __init__(self, spec: ProducerSpec, frame_format: FrameFormat, rows_per_shard: int) -> None:
+        """Make room for a shard: uint8 (rows_per_shard, pictures, height, width, 3)."""
+        self.name = spec.name
+        (output,) = spec.outputs
+        self._output = output.name
+        self._frame_format = frame_format
+        self._frames = np.zeros((rows_per_shard, *output.shape), np.uint8)
+        self._failures: dict[int, Failure] = {}
+
+    def put(self, row: int, clip: DecodedClip) -> None:
+        """Take the pictures of a row."""
+        if clip.frames_status != "ok":
+            self._failures[row] = (clip.frames_status, clip.frames_reason)
+        if clip.frames_status in USABLE_STATUSES:
+            frames = clip.frames[self._frame_format][: clip.num_frames]
+            self._frames[row, : len(frames)] = frames
+
+    def finish(self) -> ShardContent:
+        """Give all rows."""
+        return ShardContent(arrays={self._output: self._frames}, failures=self._failures)
+
+
+def blank_rows_not_finite(name: str, arrays: Mapping[str, AnyArray]) -> dict[int, Failure]:
+    """Put zeros into rows with a value that is not finite, and give these rows' failures."""
+    failures = {}
+    for row in _rows_not_finite(arrays):
+        failures[row] = ("not_finite", f"{name} gave values that are not finite")
+        for array in arrays.values():
+            array[row] = 0
+    return failures
 
 
 def _average_steps(results: AnyArray, is_seen: npt.NDArray[np.bool_]) -> AnyArray:

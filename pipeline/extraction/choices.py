@@ -1,25 +1,41 @@
 """What a request leaves open, settled by the store or else by the defaults of a new one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from avkd.errors import InvalidValueError
-from avkd.pipeline.extraction.producers import WAVEFORM, stored_waveform
+from avkd.pipeline.extraction.policy import read_policy as read_policy
+from avkd.pipeline.extraction.producers import (
+    FRAMES,
+    WAVEFORM,
+    frames_of_size,
+    stored_frames,
+    stored_waveform,
+)
 from avkd.pipeline.extraction.request import ExtractRequest
-from avkd.stages.types import ClipPolicy, WaveformFormat
-from avkd.storage.schema import ProducerSpec
+from avkd.pipeline.extraction.vectors import is_vector
+from avkd.stages.types import ClipPolicy, FrameFormat, WaveformFormat
+from avkd.storage.schema import ProducerSpec, Recording
 from avkd.storage.store import Store
 
 DEFAULT_ROWS_PER_SHARD = 256
 """With waveforms of 20 s a shard is then some 200 MB (feasibility trials: 256 with waveforms)."""
 
 
-def choose_policy(request: ExtractRequest, store: Store | None) -> ClipPolicy:
-    """Give the clip policy.
+def choose_policy(
+    request: ExtractRequest, store: Store | None, recordings: Sequence[Recording] | None = None
+) -> ClipPolicy | None:
+    """Give the clip policy; None for recordings without files, one row each.
 
     Raises:
-        InvalidValueError: if the request and the store differ.
+        InvalidValueError: if the request or the recordings, and the store differ.
     """
+    has_files = recordings is None or any(each.streams for each in recordings)
+    if store is not None:
+        _refuse_other_kind(request, store, has_files)
+    if not has_files:
+        _refuse_media(request)
+        return None
     stored = asdict(ClipPolicy()) if store is None else dict(store.clip_policy)
     chosen: dict[str, object] = {}
     for name, value in stored.items():
@@ -58,6 +74,59 @@ def choose_waveform(
     if asked is None:
         return WaveformFormat() if store is None else None
     return None if asked == "none" else asked
+
+
+def choose_frames(
+    request: ExtractRequest, store: Store | None, producers: Mapping[str, ProducerSpec]
+) -> FrameFormat | None:
+    """Give the pictures to cache, if any; what a store has goes on.
+
+    Raises:
+        InvalidValueError: if the request and the store differ.
+    """
+    asked = None if request.frames_size is None else frames_of_size(*request.frames_size)
+    if store is not None and FRAMES in producers:
+        stored = stored_frames(producers[FRAMES])
+        _refuse_change("frames", asked and _say_size(asked), _say_size(stored), store.url)
+        return stored
+    return asked
+
+
+def choose_vectors(
+    request: ExtractRequest, producers: Mapping[str, ProducerSpec]
+) -> tuple[str, ...]:
+    """Give the columns to store as inputs: those that are asked for, and those of the store."""
+    stored = (name for name, spec in producers.items() if is_vector(spec))
+    return tuple(dict.fromkeys((*stored, *request.vectors)))
+
+
+def _refuse_other_kind(request: ExtractRequest, store: Store, has_files: bool) -> None:
+    if has_files and read_policy(store) is None:
+        raise InvalidValueError(
+            f"{request.corpus} names files, but the recordings of {store.url} have none and are "
+            "one row each; begin another store"
+        )
+    if not has_files and read_policy(store) is not None:
+        raise InvalidValueError(
+            f"{request.corpus} names no files, but {store.url} holds clips of files; "
+            "name the files in a column, or begin another store"
+        )
+
+
+def _refuse_media(request: ExtractRequest) -> None:
+    """Refuse what asks for pictures, sound or their cutting where there are no files."""
+    asked = {name: getattr(request, name) for name in asdict(ClipPolicy())}
+    asked |= {"frames_size": request.frames_size, "inputs": request.inputs}
+    for name, value in asked.items():
+        if value not in (None, "none"):
+            raise InvalidValueError(
+                f"{name} {value} needs recordings with files, but {request.corpus} names none: "
+                "each of its recordings is one row; leave it out"
+            )
+
+
+def _say_size(frames: FrameFormat) -> str:
+    return f"{frames.width}x{frames.height}"
 
 
 def _refuse_change(name: str, asked: object, stored: object, url: str) -> None:

@@ -24,7 +24,7 @@ Failure = tuple[str, str]
 
 def plan_clips(
     recordings: Iterable[Recording],
-    policy: ClipPolicy,
+    policy: ClipPolicy | None,
     *,
     first_row: int,
     rows_per_shard: int,
@@ -34,7 +34,7 @@ def plan_clips(
 
     Args:
         recordings: with their durations, but for the unreadable ones.
-        policy: how to cut.
+        policy: how to cut; None for recordings without files, one row each.
         first_row: the first row of a shard.
         rows_per_shard: of the store.
         unreadable: by recording id, why there is no duration.
@@ -68,9 +68,12 @@ def count_bytes(spec: ProducerSpec, num_clips: int) -> int:
 
 
 def _cut(
-    recording: Recording, policy: ClipPolicy, unreadable: Mapping[str, Failure]
+    recording: Recording, policy: ClipPolicy | None, unreadable: Mapping[str, Failure]
 ) -> Iterator[tuple[ClipSpan, Failure | None]]:
     nothing = ClipSpan(start_seconds=0.0, duration_seconds=0.0, num_steps=1)
+    if policy is None:
+        yield nothing, None
+        return
     failure = unreadable.get(recording.recording_id)
     duration_seconds = recording.duration_seconds
     if failure or duration_seconds is None:

@@ -4,25 +4,19 @@ Quick where there is nothing to do: recordings are known by their id, so a file 
 the id of a stored recording is not looked at again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from avkd.errors import StoreNotFoundError
+from avkd.errors import InvalidValueError, StoreNotFoundError
 from avkd.pipeline.cores import default_decode_workers
-from avkd.pipeline.extraction.choices import choose_policy, choose_rows_per_shard, choose_waveform
+from avkd.pipeline.extraction.choices import choose_policy, choose_rows_per_shard, choose_vectors
 from avkd.pipeline.extraction.plan import count_bytes, count_shards, plan_clips
+from avkd.pipeline.extraction.policy import policy_fields
 from avkd.pipeline.extraction.probing import probe_recordings
-from avkd.pipeline.extraction.producers import (
-    adopt_stored,
-    describe_teacher,
-    describe_waveform,
-    stored_sparse_top_k,
-)
 from avkd.pipeline.extraction.request import ExtractForecast, ExtractRequest
-from avkd.stages.teachers.registry import declare_teacher
-from avkd.stages.teachers.request import TeacherRequest, resolve
-from avkd.stages.types import ClipPolicy, WaveformFormat
+from avkd.pipeline.extraction.roster import Roster, settle_roster
+from avkd.stages.types import ClipPolicy
 from avkd.storage.corpus import read_corpus
 from avkd.storage.schema import ClipRow, ProducerSpec, Recording
 from avkd.storage.store import Store
@@ -35,15 +29,17 @@ class ExtractPlan:
     url: str
     store: Store | None
     """None where there is none yet."""
-    policy: ClipPolicy
+    policy: ClipPolicy | None
+    """None where the recordings have no files."""
     rows_per_shard: int
-    teachers: tuple[TeacherRequest, ...]
-    """Resolved."""
-    waveform: WaveformFormat | None
-    producers: tuple[ProducerSpec, ...]
-    """Of the teachers and of the waveform."""
+    roster: Roster
     num_new_recordings: int
     new_clips: tuple[ClipRow, ...]
+
+    @property
+    def producers(self) -> tuple[ProducerSpec, ...]:
+        """All that take part, each after those it looks at."""
+        return self.roster.producers
 
 
 def plan_extraction(
@@ -53,31 +49,29 @@ def plan_extraction(
     url = request.store if "://" in request.store else str(Path(request.store).absolute())
     store = _open_if_there(url)
     stored = {} if store is None else dict(store.producers())
-    policy = choose_policy(request, store)
     rows_per_shard = choose_rows_per_shard(request, store)
-    waveform = choose_waveform(request, store, stored)
-    teachers = tuple(_settle(teacher, stored) for teacher in request.teachers)
-    specs = [_describe(teacher, policy, request.sparse_top_k, stored) for teacher in teachers]
-    if waveform is not None:
-        specs.append(describe_waveform(waveform, policy))
     recordings = read_corpus(
-        request.corpus, path_column=request.path_column, id_column=request.id_column
+        request.corpus,
+        path_column=request.path_column,
+        id_column=request.id_column,
+        vectors=choose_vectors(request, stored),
     )
+    policy = choose_policy(request, store, recordings)
+    roster = settle_roster(request, store, stored, policy, recordings)
     known = frozenset[str]() if store is None else store.recording_ids()
     new = [each for each in recordings if each.recording_id not in known]
     first_row = 0 if store is None else store.next_row()
-    clips = _cut_new(request, new, policy, first_row, rows_per_shard, on_recording)
-    return ExtractPlan(
+    plan = ExtractPlan(
         url=url,
         store=store,
         policy=policy,
         rows_per_shard=rows_per_shard,
-        teachers=teachers,
-        waveform=waveform,
-        producers=tuple(specs),
+        roster=roster,
         num_new_recordings=len(new),
-        new_clips=clips,
+        new_clips=_cut_new(request, new, policy, first_row, rows_per_shard, on_recording),
     )
+    _refuse_missing_inputs(plan)
+    return plan
 
 
 def write_plan(plan: ExtractPlan) -> Store:
@@ -87,7 +81,7 @@ def write_plan(plan: ExtractPlan) -> Store:
         FingerprintMismatchError: before any row is added, if a name stands for another teacher.
     """
     store = plan.store or Store.create(
-        plan.url, clip_policy=asdict(plan.policy), rows_per_shard=plan.rows_per_shard
+        plan.url, clip_policy=policy_fields(plan.policy), rows_per_shard=plan.rows_per_shard
     )
     for spec in plan.producers:
         store.declare(spec)
@@ -136,30 +130,33 @@ def _open_if_there(url: str) -> Store | None:
         return None
 
 
-def _settle(teacher: TeacherRequest, stored: Mapping[str, ProducerSpec]) -> TeacherRequest:
-    is_known = teacher.name in stored
-    return resolve(adopt_stored(teacher, stored[teacher.name]) if is_known else teacher)
-
-
-def _describe(
-    teacher: TeacherRequest,
-    policy: ClipPolicy,
-    sparse_top_k: int | None,
-    stored: Mapping[str, ProducerSpec],
-) -> ProducerSpec:
-    if sparse_top_k is None and teacher.name in stored:
-        sparse_top_k = stored_sparse_top_k(stored[teacher.name])
-    return describe_teacher(declare_teacher(teacher), policy, sparse_top_k=sparse_top_k or 0)
+def _refuse_missing_inputs(plan: ExtractPlan) -> None:
+    """A trained teacher looks at what is committed, or will be in the same shard's task."""
+    in_hand = {spec.name for spec in plan.producers}
+    for run in plan.roster.trained:
+        needed = _find_missing(plan, run.name)
+        for stream in run.streams:
+            if stream in in_hand:
+                continue
+            lacking = len(needed & _find_missing(plan, stream))
+            lacking += count_shards(len(plan.new_clips), plan.rows_per_shard)
+            if lacking:
+                raise InvalidValueError(
+                    f"teacher {run.name!r} looks at {stream!r}, which lacks {lacking} of the "
+                    f"shards to compute; give --teacher {stream}=FAMILY in the same command"
+                )
 
 
 def _cut_new(
     request: ExtractRequest,
     recordings: Sequence[Recording],
-    policy: ClipPolicy,
+    policy: ClipPolicy | None,
     first_row: int,
     rows_per_shard: int,
     on_recording: Callable[[int, int], None],
 ) -> tuple[ClipRow, ...]:
+    if policy is None:
+        return plan_clips(recordings, None, first_row=first_row, rows_per_shard=rows_per_shard)
     probed = probe_recordings(
         recordings,
         num_workers=request.num_decode_workers or default_decode_workers(num_workers=1),

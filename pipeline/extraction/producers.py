@@ -7,17 +7,19 @@ from typing import Any, cast
 from avkd.errors import InvalidValueError
 from avkd.stages.teachers.declaration import TeacherDeclaration
 from avkd.stages.teachers.request import TeacherRequest
-from avkd.stages.types import ClipPolicy, TeacherOutput, WaveformFormat
+from avkd.stages.types import ClipPolicy, FrameFormat, TeacherOutput, WaveformFormat
 from avkd.storage.schema import OutputSpec, ProducerSpec
 
 WAVEFORM = "waveform"
 WAVEFORM_VERSION = 1
+FRAMES = "frames"
+FRAMES_VERSION = 1
 
 
 def describe_teacher(
     declaration: TeacherDeclaration, policy: ClipPolicy, *, sparse_top_k: int = 0
 ) -> ProducerSpec:
-    """Give what a teacher fills: per row (num_steps, *shape) of every output, as float16.
+    """Give what a teacher that looks at frames fills: per row (num_steps, *shape) of an output.
 
     Args:
         declaration: of the teacher.
@@ -33,7 +35,8 @@ def describe_teacher(
         kind="teacher",
         name=declaration.name,
         outputs=tuple(
-            _describe_output(output, policy, sparse_top_k) for output in declaration.outputs
+            describe_output(output, sparse_top_k, num_steps=policy.num_steps)
+            for output in declaration.outputs
         ),
         fingerprint={**declaration.fingerprint, "sparse_top_k": sparse_top_k},
     )
@@ -52,6 +55,35 @@ def describe_waveform(waveform: WaveformFormat, policy: ClipPolicy) -> ProducerS
     )
     fingerprint = {**asdict(waveform), "extraction_version": WAVEFORM_VERSION}
     return ProducerSpec(kind="input", name=WAVEFORM, outputs=(output,), fingerprint=fingerprint)
+
+
+def frames_of_size(width: int, height: int) -> FrameFormat:
+    """Give the format of cached pictures: scaled to just cover that size, then the centre."""
+    return FrameFormat(height=height, width=width, crop_fraction=1.0)
+
+
+def describe_frames(frames: FrameFormat, policy: ClipPolicy) -> ProducerSpec:
+    """Give the input ``frames``: per row uint8 (pictures, height, width, 3).
+
+    There are as many pictures as a teacher sees: ``frames_per_step`` for each step.
+    """
+    num_pictures = policy.num_steps * policy.frames_per_step
+    output = OutputSpec(
+        name=FRAMES,
+        shape=(num_pictures, frames.height, frames.width, 3),
+        dtype="uint8",
+        axes=("step", "height", "width", "channel"),
+        attributes={"frames_per_step": policy.frames_per_step},
+    )
+    fingerprint = {**asdict(frames), "extraction_version": FRAMES_VERSION}
+    return ProducerSpec(kind="input", name=FRAMES, outputs=(output,), fingerprint=fingerprint)
+
+
+def stored_frames(spec: ProducerSpec) -> FrameFormat:
+    """Give the format of stored pictures."""
+    known = FrameFormat.__dataclass_fields__
+    fields = {name: value for name, value in spec.fingerprint.items() if name in known}
+    return FrameFormat(**cast(Mapping[str, Any], fields))
 
 
 def stored_waveform(spec: ProducerSpec) -> WaveformFormat:
@@ -78,18 +110,28 @@ def adopt_stored(request: TeacherRequest, spec: ProducerSpec) -> TeacherRequest:
     return replace(request, **choices)
 
 
-def _describe_output(output: TeacherOutput, policy: ClipPolicy, sparse_top_k: int) -> OutputSpec:
+def describe_output(
+    output: TeacherOutput, sparse_top_k: int, *, num_steps: int | None = None
+) -> OutputSpec:
+    """Give an output as it is stored: with a step axis, or without where it is one a clip.
+
+    Raises:
+        InvalidValueError: if ``sparse_top_k`` keeps all there are.
+    """
     is_sparse = sparse_top_k > 0 and output.activation == "softmax"
     if is_sparse and sparse_top_k >= output.shape[-1]:
         raise InvalidValueError(
             f"sparse_top_k {sparse_top_k} keeps all of the {output.shape[-1]} {output.name}; "
             "choose fewer, or 0 to store them dense"
         )
+    shape, axes = output.shape, output.axes
+    if num_steps is not None:
+        shape, axes = (num_steps, *shape), ("step", *axes)
     return OutputSpec(
         name=output.name,
-        shape=(policy.num_steps, *output.shape),
-        dtype="float16",
-        axes=("step", *output.axes),
+        shape=shape,
+        dtype="float16" if is_sparse else output.dtype,
+        axes=axes,
         layout="sparse_logits" if is_sparse else "dense",
         num_kept=sparse_top_k if is_sparse else 0,
         class_names=output.class_names,

@@ -1,6 +1,7 @@
 """What an extraction is asked to do, and what it tells of itself."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,6 +9,10 @@ from avkd.errors import InvalidValueError
 from avkd.pipeline.executor import ExecutorName, check_executor
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import Tail, WaveformFormat
+from avkd.storage.layout import check_name
+
+MEDIA_INPUTS = ("waveform", "frames")
+"""Names that only these student inputs have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +23,7 @@ class ExtractRequest:
     """Folder, glob, table or URL (storage/corpus.py)."""
     store: str
     teachers: tuple[TeacherRequest, ...] = ()
+    """Teachers of pictures, and, with a run's folder as family, trained ones (trained.py)."""
     clip_seconds: float | None = None
     step_seconds: float | None = None
     frames_per_step: int | None = None
@@ -25,6 +31,10 @@ class ExtractRequest:
     rows_per_shard: int | None = None
     inputs: WaveformFormat | Literal["none"] | None = None
     """The waveform to cache beside the targets; a new store caches it unless told ``none``."""
+    frames_size: tuple[int, int] | None = None
+    """Width and height of pictures to cache for students."""
+    vectors: tuple[str, ...] = ()
+    """Columns of the corpus, of numbers or lists of numbers, to store as student inputs."""
     sparse_top_k: int | None = None
     """How many of the largest softmax logits are kept; 0 keeps all."""
     path_column: str = "path"
@@ -45,8 +55,10 @@ class ExtractRequest:
             raise InvalidValueError(
                 f"two teachers of one name among {', '.join(names)}; tell them apart by NAME=FAMILY"
             )
-        if not names and self.inputs == "none":
+        has_inputs = self.inputs != "none" or self.frames_size or self.vectors
+        if not names and not has_inputs:
             raise InvalidValueError("neither teachers nor inputs are asked for; name a teacher")
+        self._check_inputs(names)
         check_executor(self.executor, num_workers=self.num_workers, scheduler=self.scheduler)
         for field_name in ("rows_per_shard", "num_decode_workers"):
             value = getattr(self, field_name)
@@ -56,6 +68,20 @@ class ExtractRequest:
             raise InvalidValueError(f"sparse_top_k {self.sparse_top_k} must be 0 or more")
         if not 0 <= self.max_failure_rate <= 1:
             raise InvalidValueError(f"max_failure_rate {self.max_failure_rate} is not in [0, 1]")
+
+    def _check_inputs(self, teachers: Sequence[str]) -> None:
+        if self.frames_size is not None and min(self.frames_size) < 1:
+            width, height = self.frames_size
+            raise InvalidValueError(f"frames {width}x{height} must be 1 pixel or more each way")
+        for name in self.vectors:
+            check_name("vector", name)
+        taken = Counter([*MEDIA_INPUTS, *teachers, *self.vectors])
+        for name in (*teachers, *self.vectors):
+            if taken[name] > 1:
+                raise InvalidValueError(
+                    f"{name!r} names two things in one store; give a teacher another name by "
+                    "NAME=FAMILY, a vector's column another name in the table"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

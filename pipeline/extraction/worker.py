@@ -2,16 +2,47 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from avkd.pipeline.decoding.pool import DecodePool
 from avkd.stages.teachers.declaration import Teacher
 from avkd.stages.teachers.registry import load_teacher
 from avkd.stages.teachers.request import TeacherRequest
 
-_teachers: dict[tuple[TeacherRequest, str], Teacher] = {}
-_teachers_lock = threading.Lock()
+if TYPE_CHECKING:
+    from avkd.pipeline.extraction.trained_network import TrainedTeacher
+
+T = TypeVar("T")
+Key: TypeAlias = tuple[TeacherRequest, str]
+"""A request, and the digest of the fingerprint that it must have: the file behind a request may
+have changed since it was loaded."""
+
+
+class _Kept(Generic[T]):
+    """Teachers of one kind, loaded once; those of other runs are let go."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[Key, T] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, keys: Sequence[Key], load: Callable[[TeacherRequest], T]) -> tuple[T, ...]:
+        with self._lock:
+            for key in self._loaded.keys() - set(keys):
+                del self._loaded[key]
+            for key in keys:
+                if key not in self._loaded:
+                    self._loaded[key] = load(key[0])
+            return tuple(self._loaded[key] for key in keys)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._loaded.clear()
+
+
+_teachers: _Kept[Teacher] = _Kept()
+_trained: "_Kept[TrainedTeacher]" = _Kept()
 
 
 class _ThreadState(threading.local):
@@ -24,20 +55,16 @@ class _ThreadState(threading.local):
 _state = _ThreadState()
 
 
-def keep_teachers(requests: Sequence[tuple[TeacherRequest, str]]) -> tuple[Teacher, ...]:
-    """Load teachers, or give those of the shard before; the teachers of other runs are let go.
+def keep_teachers(requests: Sequence[Key]) -> tuple[Teacher, ...]:
+    """Load teachers of pictures, or give those of the shard before."""
+    return _teachers.keep(requests, load_teacher)
 
-    Args:
-        requests: each with the digest of the fingerprint it must have: the file behind a request
-            may have changed since it was loaded.
-    """
-    with _teachers_lock:
-        for key in _teachers.keys() - set(requests):
-            del _teachers[key]
-        for key in requests:
-            if key not in _teachers:
-                _teachers[key] = load_teacher(key[0])
-        return tuple(_teachers[key] for key in requests)
+
+def keep_trained(
+    requests: Sequence[Key], load: "Callable[[TeacherRequest], TrainedTeacher]"
+) -> "tuple[TrainedTeacher, ...]":
+    """Load trained teachers, or give those of the shard before."""
+    return _trained.keep(requests, load)
 
 
 @contextmanager
@@ -70,8 +97,8 @@ def closing_worker() -> Iterator[None]:
         yield
     finally:
         release_decode_pool()
-        with _teachers_lock:
-            _teachers.clear()
+        _teachers.clear()
+        _trained.clear()
 
 
 def limit_threads(num_threads: int) -> None:

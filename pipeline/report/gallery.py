@@ -1,12 +1,13 @@
 """Frames of a store's recordings beside what its teachers said of them."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from avkd.errors import MediaError
+from avkd.pipeline.extraction.policy import read_policy
 from avkd.pipeline.report.content import GalleryItem, Judgement
 from avkd.stages.media.frames import open_frames
 from avkd.stages.media.local_files import local_file
@@ -24,15 +25,16 @@ def gather_gallery(
 ) -> tuple[GalleryItem, ...]:
     """Take frames from all over a store, of as many recordings as it has, and read the targets.
 
-    Rows that no teacher holds, and recordings that moved away since, are passed over.
+    Rows that no teacher holds, and recordings without pictures or that moved away since, are passed
+    over.
     """
-    teachers = _classifiers(store)
-    if not teachers:
+    teachers, policy = _classifiers(store), read_policy(store)
+    if not teachers or policy is None:
         return ()
     items = []
     for clip in _spread(store, tuple(teachers), num_items):
         step = clip.num_steps // 2
-        picture, at_seconds = _read_frame(store, clip, step)
+        picture, at_seconds = _read_frame(policy, clip, step)
         if picture is not None:
             judgements = tuple(
                 _judge(store, name, output, clip, step, num_classes)
@@ -50,12 +52,12 @@ def gather_gallery(
 
 
 def _classifiers(store: Store) -> dict[str, OutputSpec]:
-    """Give every teacher that stored class logits, with that output."""
+    """Give every teacher that stored class logits, with the first such output."""
     return {
         name: output
         for name, spec in store.producers().items()
         if spec.kind == "teacher"
-        for output in spec.outputs
+        for output in reversed(spec.outputs)
         if output.attributes.get("activation") in ("softmax", "sigmoid")
     }
 
@@ -81,10 +83,9 @@ def _evenly(things: Sequence[Any], num_kept: int) -> list[Any]:
 
 
 def _read_frame(
-    store: Store, clip: ClipRow, step: int
+    policy: ClipPolicy, clip: ClipRow, step: int
 ) -> tuple[npt.NDArray[np.uint8] | None, float]:
     """Decode the native picture in the middle of a step."""
-    policy = ClipPolicy(**cast(dict[str, Any], store.clip_policy))
     span = ClipSpan(
         start_seconds=clip.start_seconds,
         duration_seconds=clip.duration_seconds,
@@ -92,6 +93,8 @@ def _read_frame(
     )
     instants = step_instants(span, policy)
     instant = float(instants[step * policy.frames_per_step + policy.frames_per_step // 2])
+    if "rgb" not in clip.streams:
+        return None, instant
     try:
         with local_file(clip.streams["rgb"]) as path, open_frames(path) as reader:
             return next(iter(reader.read([instant]))), instant
@@ -103,7 +106,8 @@ def _judge(
     store: Store, name: str, output: OutputSpec, clip: ClipRow, step: int, num_classes: int
 ) -> Judgement:
     stored = store.read_rows(name, output.name, clip.row, clip.row + 1)
-    ids, probabilities = _likeliest(stored, output, step, num_classes)
+    place = (0, step) if output.axes[0] == "step" else (0,)  # a trained teacher judges a clip
+    ids, probabilities = _likeliest(stored, output, place, num_classes)
     names = output.class_names
     classes = tuple(
         (names[number] if names else f"class {number}", probability)
@@ -113,13 +117,16 @@ def _judge(
 
 
 def _likeliest(
-    stored: npt.NDArray[np.float16] | SparseLogits, output: OutputSpec, step: int, num_classes: int
+    stored: npt.NDArray[np.float16] | SparseLogits,
+    output: OutputSpec,
+    place: tuple[int, ...],
+    num_classes: int,
 ) -> tuple[npt.NDArray[np.int64], Probabilities]:
     """Give class ids and probabilities of the likeliest classes, best first."""
     if isinstance(stored, SparseLogits):
-        kept = np.exp(stored.values[0, step, :num_classes].astype(np.float32))
-        return stored.ids[0, step, :num_classes].astype(np.int64), kept
-    logits = stored[0, step].astype(np.float32)
+        kept = np.exp(stored.values[place][:num_classes].astype(np.float32))
+        return stored.ids[place][:num_classes].astype(np.int64), kept
+    logits = stored[place].astype(np.float32)
     if output.attributes["activation"] == "sigmoid":
         probabilities = 1 / (1 + np.exp(-logits))
     else:

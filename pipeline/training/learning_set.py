@@ -5,12 +5,13 @@ Nothing here knows a teacher's model: a student's process never imports one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy.typing as npt
 
 from avkd.errors import InvalidValueError, UnknownNameError
 from avkd.pipeline.cores import count_cores
+from avkd.pipeline.extraction.policy import read_policy
 from avkd.pipeline.recipe import DataConfig
 from avkd.pipeline.training.examples import Examples, find_examples
 from avkd.pipeline.training.labels import choose_classes, encode_labels, require_rows
@@ -19,7 +20,7 @@ from avkd.pipeline.training.overlap import refuse_overlap
 from avkd.pipeline.training.reading import RowReader, SoundReader, StoredSound, TargetReader
 from avkd.stages.encoders.streams import InputShape
 from avkd.stages.methods.batch import WAVEFORM, LearningShape, Needs, TargetShape
-from avkd.stages.types import ClipPolicy, WaveformFormat
+from avkd.stages.types import WaveformFormat
 from avkd.storage.digest import RowSum, fingerprint_digest
 from avkd.storage.schema import OutputSpec, ProducerSpec
 from avkd.storage.store import Store
@@ -150,9 +151,9 @@ def full_shape(learning: LearningSet, data: DataConfig) -> BatchShape:
     Raises:
         InvalidValueError: The recipe's length does not fit the store's clips or steps.
     """
-    if not learning.store.clip_policy:
+    policy = read_policy(learning.store)
+    if policy is None:
         return BatchShape(num_steps=1, num_samples=0)
-    policy = clip_policy(learning.store)
     seconds = data.clip_seconds or policy.clip_seconds
     num_steps = round(seconds / policy.step_seconds)
     if seconds < policy.clip_seconds or abs(num_steps * policy.step_seconds - seconds) > 1e-6:
@@ -226,20 +227,17 @@ def has_dense_logits(spec: ProducerSpec) -> bool:
     return logits is not None and logits.layout == "dense"
 
 
-def clip_policy(store: Store) -> ClipPolicy:
-    """How the store's clips were cut."""
-    return ClipPolicy(**cast(Mapping[str, Any], store.clip_policy))
-
-
 def _build_sound(learning: LearningSet, examples: Examples) -> SoundReader:
     if learning.input_name != RECORDINGS:
         return StoredSound(store=learning.store, examples=examples, input_name=learning.input_name)
     from avkd.pipeline.training.recorded_sound import RecordedSound
 
+    policy = read_policy(learning.store)
+    assert policy is not None  # a store without one holds no recordings to hear
     return RecordedSound(
         store=learning.store,
         examples=examples,
-        policy=clip_policy(learning.store),
+        policy=policy,
         waveform=WaveformFormat(sample_rate=learning.sample_rate),
         num_workers=count_cores(),
     )

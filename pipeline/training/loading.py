@@ -3,9 +3,10 @@
 Conventions: a place is a position among the examples; B clips, C channels, S samples.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -70,6 +71,8 @@ class Loader:
         The same batches whether or not the epoch is entered in its middle. None stands for a batch
         of which no clip could be decoded.
         """
+        if self._is_whole_set:
+            return (batch for batch in (self._whole_set,))
         return prefetched(self._read(self._order(epoch), first_batch))
 
     def all_in_order(self) -> Batches:
@@ -77,11 +80,20 @@ class Loader:
         order = in_order(len(self.examples), batch_size=self.order.batch_size)
         return prefetched(self._read(order, 0))
 
+    @property
+    def _is_whole_set(self) -> bool:
+        """Whether a batch is the set, as published full-batch experiments have it."""
+        return self.order.num_ranks == 1 and self.order.batch_size >= len(self.examples)
+
+    @cached_property
+    def _whole_set(self) -> Batch | None:
+        """All examples as they lie, the same batch in every epoch: made once, no order to draw."""
+        order = in_order(len(self.examples), batch_size=self.order.batch_size)
+        with closing(self._read(order, 0)) as batches:
+            return next(batches)
+
     def _order(self, epoch: int) -> EpochOrder:
         order = self.order
-        if order.num_ranks == 1 and order.batch_size >= len(self.examples):
-            # The whole set at once, as published full-batch experiments have it: no order to draw.
-            return in_order(len(self.examples), batch_size=order.batch_size)
         return order_epoch(
             self.examples.clip_rows,
             batch_size=order.batch_size,
@@ -93,7 +105,7 @@ class Loader:
             num_ranks=order.num_ranks,
         )
 
-    def _read(self, order: EpochOrder, first_batch: int) -> Iterator[Batch | None]:
+    def _read(self, order: EpochOrder, first_batch: int) -> Batches:
         blocks = [block.tolist() for block in order.blocks_from(first_batch)]
         arrived: set[int] = set()
         rows: dict[int, StoredRow] = {}

@@ -171,6 +171,62 @@ def test_another_clip_length_than_the_stores_is_refused(avkd, videos, store):
     extract(avkd, videos, store, "--clip-seconds=4").assert_refused(2, "clip_seconds")
 
 
+@pytest.fixture
+def points(tmp_path):
+    table = tmp_path / "points.csv"
+    table.write_text("recording_id,alpha,beta\np0,0.5,1\np1,-1.5,2\np2,,3\n")
+    return table
+
+
+def test_points_are_stored_once(avkd, points, tmp_path):
+    store = tmp_path / "store"
+    arguments = ("extract-teacher", points, store, "--vector=alpha", "--vector=beta")
+    outcome = avkd(*arguments)
+    assert outcome.exit_code == 0, outcome.err
+    assert "2 ok, 1 skipped" in outcome.out or "1 skipped, 2 ok" in outcome.out
+    before = state_of(store)
+    assert "nothing to do" in avkd(*arguments).out
+    assert state_of(store) == before
+    assert avkd("verify", store).exit_code == 0
+    assert "without files" in avkd("inspect", store).out
+    page = tmp_path / "page.html"
+    assert avkd("report", store, "--out", page).exit_code == 0
+    assert "alpha" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--vector=alhpa",), "alpha"),
+        (("--vector=recording_id",), "row 1"),
+        (("--vector=alpha", "--frames=64"), "64x48"),
+        (("--vector=alpha", "--frames=64x48"), "files"),
+        (("--vector=alpha", "--clip-seconds=2"), "clip_seconds"),
+        ((), "--vector"),
+        (("--inputs=none",), "neither"),
+    ],
+)
+def test_points_asked_for_wrongly_are_refused(avkd, points, tmp_path, options, word):
+    avkd("extract-teacher", points, tmp_path / "store", *options).assert_refused(2, word)
+    assert not (tmp_path / "store").exists()
+
+
+def test_pictures_are_cached_in_their_size(avkd, videos, tmp_path):
+    store = tmp_path / "store"
+    outcome = avkd(
+        "extract-teacher", videos / "v0.mp4", store, "--frames=32x24", "--inputs=none", "--json"
+    )
+    assert outcome.exit_code == 0, outcome.err
+    assert set(outcome.json["status"]) == {"frames"}
+    frames = Store.open(str(store)).producers()["frames"].outputs[0]
+    assert (frames.shape, frames.dtype) == ((4, 24, 32, 3), "uint8")
+
+
+def test_a_folder_that_is_no_run_is_no_teacher(avkd, videos, tmp_path):
+    outcome = avkd("extract-teacher", videos, tmp_path / "store", f"--teacher={tmp_path}/runs/t/")
+    outcome.assert_refused(2, "unknown teacher")
+
+
 def test_no_bar_is_drawn_where_nobody_watches(avkd, videos, tmp_path):
     outcome = extract(avkd, videos / "v1.mp4", tmp_path / "store", "--inputs=none")
     assert outcome.exit_code == 0

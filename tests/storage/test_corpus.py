@@ -187,5 +187,57 @@ def test_a_table_can_be_read_as_it_is(tmp_path):
         read_table(__file__)
 
 
+def test_rows_of_vectors_need_no_files(tmp_path):
+    rows = [{"recording_id": "p0", "alpha": 0.1, "beta": [1.0, 2.0], "split": "test"}]
+    (point,) = read_corpus(write_table(tmp_path / "p.parquet", rows), vectors=("alpha", "beta"))
+    assert (point.recording_id, point.streams) == ("p0", {})
+    assert point.metadata == {"alpha": 0.1, "beta": [1.0, 2.0], "split": "test"}
+
+
+def test_recordings_with_files_may_have_vectors_too(tmp_path):
+    rows = [{"path": "a.mp4", "pose": [1, 2]}, {"path": "b.mp4", "pose": None}]
+    first, second = read_corpus(write_table(tmp_path / "c.jsonl", rows), vectors=("pose",))
+    assert first.streams["rgb"] == str(tmp_path / "a.mp4")
+    assert first.metadata == {"pose": [1, 2]}
+    assert second.metadata == {}
+
+
+def test_a_vector_may_have_the_name_of_a_stream(tmp_path):
+    rows = [{"recording_id": "p0", "depth": [1.0, 2.0]}, {"recording_id": "p1", "depth": None}]
+    first, second = read_corpus(write_table(tmp_path / "c.parquet", rows), vectors=("depth",))
+    assert (first.streams, first.metadata) == ({}, {"depth": [1.0, 2.0]})
+    assert second.streams == second.metadata == {}
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([{"recording_id": "p", "alpha": 1}], {"vectors": ["alhpa"]}, "did you mean 'alpha'"),
+        ([{"id": "p", "alpha": 1.0}], {"vectors": ["alpha"]}, "no column 'recording_id'"),
+        ([{"recording_id": None, "a": 1.0}], {"vectors": ["a"]}, "row 1 has no recording_id"),
+        ([{"path": "", "recording_id": "p", "a": 1.0}], {"vectors": ["a"]}, "names no file"),
+        (
+            [{"recording_id": "p", "a": 1.0}],
+            {"vectors": ["a"], "path_column": "clip"},
+            "no column 'clip'",
+        ),
+    ],
+)
+def test_a_table_that_does_not_go_with_its_vectors_is_refused(tmp_path, rows, options, message):
+    with pytest.raises(CorpusError, match=message):
+        read_corpus(write_table(tmp_path / "corpus.parquet", rows), **options)
+
+
+def test_without_vectors_rows_need_files(tmp_path):
+    rows = [{"recording_id": "p", "depth": [1.0]}]
+    with pytest.raises(CorpusError, match="row 1 names no file"):
+        read_corpus(write_table(tmp_path / "corpus.parquet", rows))
+
+
+def test_a_folder_has_no_vectors(folder):
+    with pytest.raises(CorpusError, match="is no table, so it has no column 'alpha'"):
+        read_corpus(str(folder), vectors=("alpha",))
+
+
 def test_suffixes_are_lower_case_and_begin_with_a_dot():
     assert all(suffix.startswith(".") and suffix.islower() for suffix in MEDIA_SUFFIXES)

@@ -20,6 +20,7 @@ from avkd.errors import (
 )
 from avkd.storage import producers
 from avkd.storage.arrays import put_array_file
+from avkd.storage.schema import OutputSpec, ProducerSpec
 from avkd.storage.sparse import SparseLogits
 from avkd.storage.store import Store
 from avkd.storage.verify import verify_store
@@ -349,3 +350,22 @@ def test_looking_at_what_is_missing_imports_neither_zarr_nor_torch(store, wavefo
         [sys.executable, "-c", code, store.url], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_pictures_and_numbers_a_clip_come_back_as_they_were(store):
+    outputs = (
+        OutputSpec(name="frames", shape=(2, 3, 4, 3), dtype="uint8", axes=("s", "h", "w", "c")),
+        OutputSpec(name="alpha", shape=(1,), dtype="float32", axes=("feature",)),
+    )
+    spec = ProducerSpec(kind="input", name="seen", outputs=outputs, fingerprint={})
+    store.declare(spec)
+    values = {
+        "frames": np.arange(8 * 72).reshape(8, 2, 3, 4, 3).astype(np.uint8),
+        "alpha": np.linspace(-1, 1, 8, dtype=np.float32)[:, None],
+    }
+    store.write_shard("seen", 0, values, failures={}, timings={})
+    for name, written in values.items():
+        read = store.read_rows("seen", name, 0, 8)
+        assert read.dtype == written.dtype
+        np.testing.assert_array_equal(read, written)
+    assert verify_store(store.url) == ()

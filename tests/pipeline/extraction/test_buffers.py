@@ -2,12 +2,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from avkd.pipeline.extraction.buffers import TeacherBuffer, WaveformBuffer
-from avkd.pipeline.extraction.producers import describe_teacher, describe_waveform
+from avkd.pipeline.extraction.buffers import FramesBuffer, TeacherBuffer, WaveformBuffer
+from avkd.pipeline.extraction.producers import (
+    describe_frames,
+    describe_teacher,
+    describe_waveform,
+    frames_of_size,
+)
 from avkd.stages.teachers.declaration import Teacher
 from avkd.stages.teachers.registry import load_teacher
 from avkd.stages.teachers.request import TeacherRequest
-from avkd.stages.types import ClipPolicy, DecodedClip, WaveformFormat
+from avkd.stages.types import ClipPolicy, DecodedClip, FrameFormat, WaveformFormat
 
 POLICY = ClipPolicy(clip_seconds=3, step_seconds=1, frames_per_step=2)
 
@@ -100,3 +105,32 @@ def test_sound_fails_apart_from_pictures() -> None:
     np.testing.assert_array_equal(content.arrays["waveform"][0], wave)
     assert not content.arrays["waveform"][1:].any()
     assert content.failures == {1: ("no_audio", "silent")}
+
+
+def test_pictures_are_kept_up_to_where_a_clip_ends() -> None:
+    size = frames_of_size(4, 2)
+    buffer = FramesBuffer(describe_frames(size, POLICY), size, 4)
+    pictures = np.arange(6 * 24, dtype=np.uint8).reshape(6, 2, 4, 3)
+    buffer.put(0, seen(size, pictures, "ok", 6))
+    buffer.put(1, seen(size, pictures[:4], "ok", 4))
+    buffer.put(2, seen(size, pictures, "partial", 5))
+    buffer.put(3, DecodedClip(clip_id="d", frames_status="no_video", frames_reason="dark"))
+    content = buffer.finish()
+    stored = content.arrays["frames"]
+    np.testing.assert_array_equal(stored[0], pictures)
+    np.testing.assert_array_equal(stored[1], [*pictures[:4], *np.zeros((2, 2, 4, 3))])
+    np.testing.assert_array_equal(stored[2], [*pictures[:5], np.zeros((2, 4, 3))])
+    assert not stored[3].any()
+    assert content.failures == {2: ("partial", "why"), 3: ("no_video", "dark")}
+
+
+def seen(
+    size: FrameFormat, pictures: npt.NDArray[np.uint8], status: str, num_frames: int
+) -> DecodedClip:
+    return DecodedClip(
+        clip_id="c",
+        frames_status=status,  # type: ignore[arg-type]
+        frames_reason="" if status == "ok" else "why",
+        frames={size: pictures},
+        num_frames=num_frames,
+    )

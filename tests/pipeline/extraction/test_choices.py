@@ -7,14 +7,18 @@ import pytest
 from avkd.errors import InvalidValueError
 from avkd.pipeline.extraction.choices import (
     DEFAULT_ROWS_PER_SHARD,
+    choose_frames,
     choose_policy,
     choose_rows_per_shard,
+    choose_vectors,
     choose_waveform,
 )
-from avkd.pipeline.extraction.producers import describe_waveform
+from avkd.pipeline.extraction.producers import describe_frames, describe_waveform, frames_of_size
 from avkd.pipeline.extraction.request import ExtractRequest
+from avkd.pipeline.extraction.vectors import describe_vector
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import ClipPolicy, WaveformFormat
+from avkd.storage.schema import Recording
 from avkd.storage.store import Store
 
 POLICY = ClipPolicy(clip_seconds=4, step_seconds=2, frames_per_step=3, tail="drop")
@@ -107,3 +111,78 @@ def test_two_teachers_of_one_name_are_refused() -> None:
     twice = (TeacherRequest(name="t", family="x"), TeacherRequest(name="t", family="y"))
     with pytest.raises(InvalidValueError, match="two teachers of one name among t, t"):
         request(teachers=twice)
+
+
+POINTS = (Recording(recording_id="p", streams={}),)
+FILES = (Recording(recording_id="f", streams={"rgb": "f.mp4"}),)
+
+
+def store_without_policy(tmp_path: Path) -> Store:
+    return Store.create(str(tmp_path / "points"), clip_policy={}, rows_per_shard=8)
+
+
+def test_recordings_without_files_have_no_policy(tmp_path: Path) -> None:
+    asked = request(vectors=("alpha",))
+    assert choose_policy(asked, None, POINTS) is None
+    assert choose_policy(asked, store_without_policy(tmp_path), POINTS) is None
+
+
+def test_files_do_not_go_into_a_store_without_a_policy_nor_points_into_one_with(
+    tmp_path: Path, store: Store
+) -> None:
+    with pytest.raises(InvalidValueError, match="c names files, but the recordings of"):
+        choose_policy(request(), store_without_policy(tmp_path), FILES)
+    with pytest.raises(InvalidValueError, match="c names no files, but"):
+        choose_policy(request(vectors=("alpha",)), store, POINTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clip_seconds": 10.0}, "clip_seconds 10.0 needs recordings with files, but c names none"),
+        ({"tail": "drop"}, "tail drop needs"),
+        ({"frames_size": (64, 48)}, "frames_size"),
+        ({"inputs": WaveformFormat()}, "inputs WaveformFormat"),
+    ],
+)
+def test_what_needs_files_is_refused_without_any(options: Any, message: str) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        choose_policy(request(vectors=("alpha",), **options), None, POINTS)
+
+
+def test_pictures_go_on_as_the_store_has_them(store: Store) -> None:
+    asked = request(frames_size=(64, 48))
+    assert choose_frames(asked, None, {}) == frames_of_size(64, 48)
+    assert choose_frames(request(), None, {}) is None
+    store.declare(describe_frames(frames_of_size(32, 24), POLICY))
+    assert choose_frames(request(), store, store.producers()) == frames_of_size(32, 24)
+    with pytest.raises(InvalidValueError, match="frames 64x48 differs from 32x24 of the store"):
+        choose_frames(asked, store, store.producers())
+
+
+def test_vectors_of_the_store_go_on_beside_those_asked_for(store: Store) -> None:
+    store.declare(describe_vector("alpha", 1))
+    asked = request(vectors=("beta", "alpha"))
+    assert choose_vectors(asked, store.producers()) == ("alpha", "beta")
+    assert choose_vectors(request(), {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frames_size": (0, 4)}, "frames 0x4 must be 1 pixel or more"),
+        ({"vectors": ("a b",)}, "vector name 'a b' cannot be a folder"),
+        ({"vectors": ("frames",)}, "'frames' names two things"),
+        ({"vectors": ("a", "a")}, "'a' names two things"),
+        ({"vectors": ("t",), "teachers": TEACHERS}, "'t' names two things"),
+        ({"teachers": (TeacherRequest(name="waveform", family="x"),)}, "'waveform' names two"),
+    ],
+)
+def test_inputs_that_cannot_be_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        request(**options)
+
+
+@pytest.mark.parametrize("options", [{"frames_size": (4, 4)}, {"vectors": ("alpha",)}])
+def test_pictures_or_vectors_are_enough_to_ask_for(options: Any) -> None:
+    assert request(inputs="none", **options).teachers == ()

@@ -129,3 +129,12 @@ def test_bytes_are_counted_by_layout() -> None:
     spec = ProducerSpec(kind="teacher", name="t", outputs=(dense, sparse, boxes), fingerprint={})
     # Dense: 40 values of 2 bytes. Sparse: 4 vectors of 8 values and ids and 4 log-sum-exps.
     assert count_bytes(spec, 3) == 3 * (40 * 2 + 4 * (8 * (2 + 2) + 4 * 4))
+
+
+def test_recordings_without_files_are_one_row_each() -> None:
+    points = [Recording(recording_id=f"p{n}", streams={}, metadata={"alpha": n}) for n in range(3)]
+    clips = plan_clips(points, None, first_row=4, rows_per_shard=2)
+    assert [clip.row for clip in clips] == [4, 5, 6]
+    assert {(c.start_seconds, c.duration_seconds, c.num_steps) for c in clips} == {(0.0, 0.0, 1)}
+    assert [clip.metadata for clip in clips] == [{"alpha": n} for n in range(3)]
+    assert all(planned_failure(clip) is None for clip in clips)

@@ -5,15 +5,19 @@ import pytest
 from avkd.errors import InvalidValueError
 from avkd.pipeline.extraction.producers import (
     adopt_stored,
+    describe_frames,
+    describe_output,
     describe_teacher,
     describe_waveform,
+    frames_of_size,
+    stored_frames,
     stored_sparse_top_k,
     stored_waveform,
 )
 from avkd.stages.teachers.declaration import TeacherDeclaration
 from avkd.stages.teachers.registry import declare_teacher
 from avkd.stages.teachers.request import TeacherRequest
-from avkd.stages.types import ClipPolicy, WaveformFormat
+from avkd.stages.types import ClipPolicy, TeacherOutput, WaveformFormat
 
 POLICY = ClipPolicy(clip_seconds=4, step_seconds=2)
 
@@ -80,3 +84,21 @@ def test_open_choices_of_a_request_become_the_stored_ones(
     assert (adopted.runtime, adopted.device) == ("torch", "cuda")
     chosen = replace(bright_request, device="cpu")
     assert adopt_stored(chosen, stored).device == "cpu"
+
+
+def test_pictures_come_back_from_what_is_stored() -> None:
+    frames = frames_of_size(64, 48)
+    spec = describe_frames(frames, replace(POLICY, frames_per_step=3))
+    (output,) = spec.outputs
+    assert (output.shape, output.dtype) == ((6, 48, 64, 3), "uint8")
+    assert output.axes == ("step", "height", "width", "channel")
+    assert stored_frames(spec) == frames
+
+
+def test_an_output_of_whole_clips_has_no_step_axis() -> None:
+    said = TeacherOutput(name="logits", shape=(9,), axes=("class",), activation="softmax")
+    assert describe_output(said, 0).shape == (9,)
+    exact = describe_output(replace(said, dtype="float32"), 0)
+    assert (exact.axes, exact.dtype) == (("class",), "float32")
+    sparse = describe_output(replace(said, dtype="float32"), 2)
+    assert (sparse.layout, sparse.num_kept, sparse.dtype) == ("sparse_logits", 2, "float16")

@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from avkd.errors import InvalidValueError, UnknownNameError
-from avkd.pipeline.recipe import from_json, to_json
+from avkd.pipeline.recipe import Recipe, from_json, to_json
 from avkd.pipeline.recipes.registry import (
     RECIPES,
     get_recipe,
@@ -9,9 +11,10 @@ from avkd.pipeline.recipes.registry import (
     recipe_variants,
     register_recipe,
 )
-from avkd.stages.encoders.registry import build_encoder
+from avkd.pipeline.training.students import build_student
+from avkd.stages.encoders.streams import InputShape
 from avkd.stages.methods.batch import LearningShape, TargetShape
-from avkd.stages.methods.registry import build_method
+from avkd.stages.methods.student import Student
 
 ALL = [(name, variant) for name in recipe_names() for variant in recipe_variants(name)]
 
@@ -27,12 +30,33 @@ def test_every_variant_goes_to_json_and_back_and_builds_a_student(name: str, var
     recipe = get_recipe(name, variant)
     assert (recipe.name, recipe.variant) == (name, variant)
     assert from_json(to_json(recipe)) == recipe
-    encoder = build_encoder(recipe.encoder.name, **recipe.encoder.options)
-    method = build_method(recipe.method.name, **recipe.method.options)
-    assert method.build_student(
-        encoder, LearningShape(targets={"objects": TargetShape(num_steps=4, num_classes=10)})
+    method, student = build_student(recipe, learning_shape(recipe))
+    needs = method.needs(student)
+    assert needs.inputs
+    assert needs.logits_of or needs.embeddings_of or recipe.data.label_column
+    layers = student.encoder.layer_names if isinstance(student, Student) else ()
+    assert recipe.evaluation.layer in (None, *layers)
+
+
+def learning_shape(recipe: Recipe) -> LearningShape:
+    """All that any recipe asks for: a teacher, labels, and every kind of input."""
+    asked = re.findall(r"efficientnet_lite\d", to_json(recipe)) or ["objects"]
+    trained = re.findall(r"\b(?:av|audio)_teacher\b", to_json(recipe))
+    rate = 16_000 if "voice" in to_json(recipe) else 22_050
+    return LearningShape(
+        targets={
+            "objects": TargetShape(num_steps=4, num_classes=10, embedding_size=64),
+            **{name: TargetShape(num_steps=0, num_classes=10) for name in trained},
+        },
+        inputs={
+            "waveform": InputShape(shape=(1, 5 * rate), sample_rate=rate),
+            "frames": InputShape(shape=(4, 64, 128, 3)),
+            "alpha": InputShape(shape=(1,)),
+            "beta": InputShape(shape=(1,)),
+            **{name: InputShape(shape=(4, 64)) for name in asked},
+        },
+        class_names=tuple(f"class{number}" for number in range(10)),
     )
-    assert recipe.evaluation.layer in (None, *encoder.layer_names)
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from avkd.pipeline.report.gallery import gather_gallery
+from avkd.storage.schema import OutputSpec, ProducerSpec
+from avkd.storage.store import Store
 
 
 def test_each_recording_is_shown_once_and_a_failed_or_vanished_one_never(store):
@@ -48,3 +52,53 @@ def test_recordings_that_moved_away_are_passed_over(store, movies, monkeypatch):
     finally:
         away.rename(path)
     assert shown == ["m0.mp4", "m2.mp4"]
+
+
+def test_a_teacher_that_judges_whole_clips_is_shown_with_its_joint_logits(store):
+    logits, votes = (
+        OutputSpec(
+            name=name,
+            shape=(5,),
+            dtype="float16",
+            axes=("class",),
+            attributes={"activation": "softmax"},
+        )
+        for name in ("logits", "logits_frames")
+    )
+    spec = ProducerSpec(kind="teacher", name="clips", outputs=(logits, votes), fingerprint={})
+    store.declare(spec)
+    for shard in range(2):
+        said = 6.0 * np.eye(5, dtype=np.float32)[[4, 4, 4, 4]]
+        arrays = {"logits": said, "logits_frames": np.zeros((4, 5), np.float32)}
+        store.write_shard("clips", shard, arrays, failures={}, timings={})
+    for item in gather_gallery(store, num_classes=1):
+        judged = {each.teacher: each.classes[0] for each in item.judgements}
+        assert judged["clips"] == ("class 4", pytest.approx(np.exp(6) / (np.exp(6) + 4), abs=1e-3))
+
+
+def test_recordings_without_pictures_are_passed_over(store, movies, tmp_path):
+    heard = Store.create(str(tmp_path / "heard"), clip_policy=store.clip_policy, rows_per_shard=4)
+    clips = store.read_clips(0)
+    heard.plan_clips([replace(clip, streams={"audio": clip.streams["rgb"]}) for clip in clips])
+    _judge_all(heard)
+    assert gather_gallery(heard) == ()
+
+
+def test_recordings_without_files_have_no_gallery(store, tmp_path):
+    points = Store.create(str(tmp_path / "points"), clip_policy={}, rows_per_shard=4)
+    points.plan_clips([replace(clip, streams={}) for clip in store.read_clips(0)])
+    _judge_all(points)
+    assert gather_gallery(points) == ()
+
+
+def _judge_all(store):
+    output = OutputSpec(
+        name="logits",
+        shape=(2,),
+        dtype="float16",
+        axes=("class",),
+        attributes={"activation": "softmax"},
+    )
+    store.declare(ProducerSpec(kind="teacher", name="t", outputs=(output,), fingerprint={}))
+    zeros = np.zeros((store.rows_per_shard, 2), np.float32)
+    store.write_shard("t", 0, {"logits": zeros}, failures={}, timings={})

@@ -1,0 +1,1 @@
+"""Runs with their evaluations, groups of seeds, paired tests, and what the papers print."""

@@ -1,0 +1,137 @@
+"""Who takes part in an extraction: teachers and student inputs, each as the store knows it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from avkd.errors import InvalidValueError
+from avkd.pipeline.extraction.choices import choose_frames, choose_vectors, choose_waveform
+from avkd.pipeline.extraction.producers import (
+    adopt_stored,
+    describe_frames,
+    describe_teacher,
+    describe_waveform,
+    stored_sparse_top_k,
+)
+from avkd.pipeline.extraction.request import ExtractRequest
+from avkd.pipeline.extraction.trained import (
+    TrainedRun,
+    describe_trained,
+    is_trained,
+    order_by_inputs,
+    read_run,
+)
+from avkd.pipeline.extraction.vectors import describe_vector, vector_size
+from avkd.stages.teachers.registry import declare_teacher
+from avkd.stages.teachers.request import TeacherRequest, resolve
+from avkd.stages.types import ClipPolicy, FrameFormat, WaveformFormat
+from avkd.storage.schema import ProducerSpec, Recording
+from avkd.storage.store import Store
+
+Producers = Mapping[str, ProducerSpec]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roster:
+    """All that fill rows in one extraction."""
+
+    teachers: tuple[TeacherRequest, ...] = ()
+    """Of pictures; resolved."""
+    waveform: WaveformFormat | None = None
+    frames: FrameFormat | None = None
+    vectors: tuple[str, ...] = ()
+    trained: tuple[TrainedRun, ...] = ()
+    """Each after those it looks at."""
+    producers: tuple[ProducerSpec, ...] = ()
+    """All of these, in that order."""
+
+
+def settle_roster(
+    request: ExtractRequest,
+    store: Store | None,
+    stored: Producers,
+    policy: ClipPolicy | None,
+    recordings: Sequence[Recording],
+) -> Roster:
+    """Settle who takes part, and describe each.
+
+    Args:
+        request: of the extraction.
+        store: None where there is none yet.
+        stored: what the store holds.
+        policy: None where the recordings have no files.
+        recordings: of the corpus.
+
+    Raises:
+        InvalidValueError: the request and the store differ, or a teacher lacks what it looks at.
+    """
+    runs = [read_run(each) for each in request.teachers if is_trained(each)]
+    names = {run.name for run in runs}
+    of_pictures = [each for each in request.teachers if each.name not in names]
+    vectors = choose_vectors(request, stored)
+    specs = [
+        describe_vector(name, vector_size(name, recordings, stored.get(name))) for name in vectors
+    ]
+    teachers: tuple[TeacherRequest, ...] = ()
+    waveform = frames = None
+    if policy is None:
+        _refuse_teachers(of_pictures, request.corpus)
+    else:
+        teachers = tuple(_settle(each, stored) for each in of_pictures)
+        waveform = choose_waveform(request, store, stored)
+        frames = choose_frames(request, store, stored)
+        specs += [_describe(each, policy, request.sparse_top_k, stored) for each in teachers]
+        specs += [] if waveform is None else [describe_waveform(waveform, policy)]
+        specs += [] if frames is None else [describe_frames(frames, policy)]
+    trained = order_by_inputs(runs)
+    specs += _describe_trained(trained, request.sparse_top_k, stored, specs)
+    return Roster(
+        teachers=teachers,
+        waveform=waveform,
+        frames=frames,
+        vectors=vectors,
+        trained=trained,
+        producers=tuple(specs),
+    )
+
+
+def _refuse_teachers(teachers: Sequence[TeacherRequest], corpus: str) -> None:
+    if teachers:
+        raise InvalidValueError(
+            f"teacher {teachers[0].name!r} looks at pictures, but the recordings of {corpus} have "
+            "no files; name the folder of a trained one, or leave it out"
+        )
+
+
+def _settle(teacher: TeacherRequest, stored: Producers) -> TeacherRequest:
+    is_known = teacher.name in stored
+    return resolve(adopt_stored(teacher, stored[teacher.name]) if is_known else teacher)
+
+
+def _describe(
+    teacher: TeacherRequest, policy: ClipPolicy, sparse_top_k: int | None, stored: Producers
+) -> ProducerSpec:
+    return describe_teacher(
+        declare_teacher(teacher),
+        policy,
+        sparse_top_k=_choose_top_k(teacher.name, sparse_top_k, stored),
+    )
+
+
+def _describe_trained(
+    runs: Sequence[TrainedRun],
+    sparse_top_k: int | None,
+    stored: Producers,
+    others: Sequence[ProducerSpec],
+) -> list[ProducerSpec]:
+    """Describe each run on what is stored and what will be before it."""
+    known = {**stored, **{spec.name: spec for spec in others}}
+    for run in runs:
+        top_k = _choose_top_k(run.name, sparse_top_k, stored)
+        known[run.name] = describe_trained(run, known, sparse_top_k=top_k)
+    return [known[run.name] for run in runs]
+
+
+def _choose_top_k(name: str, asked: int | None, stored: Producers) -> int:
+    if asked is None and name in stored:
+        return stored_sparse_top_k(stored[name])
+    return asked or 0

@@ -1,0 +1,51 @@
+"""What a worker is told about one shard, and what it tells back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from avkd.stages.teachers.request import TeacherRequest
+from avkd.stages.types import FrameFormat, WaveformFormat
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardTask:
+    """A shard to compute: small, and the same for every executor.
+
+    What is named or given here lacks this shard.
+    """
+
+    store: str
+    shard: int
+    teachers: tuple[TeacherRequest, ...] = ()
+    """Of pictures; resolved."""
+    waveform: WaveformFormat | None = None
+    frames: FrameFormat | None = None
+    vectors: tuple[str, ...] = ()
+    trained: tuple[TeacherRequest, ...] = ()
+    """Teachers that look at what the others stored, each after those it looks at; resolved."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Producer name to the digest that a worker must find."""
+    num_decode_workers: int = 1
+    decode_limit_seconds: float = 60.0
+    num_threads: int = 0
+    """Of the teachers' libraries; 0 leaves it to them."""
+
+    @property
+    def needs_decoding(self) -> bool:
+        """Whether there is anything to look at or to listen to."""
+        return bool(self.teachers) or self.waveform is not None or self.frames is not None
+
+    def __str__(self) -> str:
+        return f"shard {self.shard}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardReceipt:
+    """What became of a shard."""
+
+    shard: int
+    num_clips: int
+    num_failed: int
+    """Clips that at least one producer has neither whole nor in part."""
+    seconds: Mapping[str, float]
+    """``load`` of teachers, ``decode`` (waiting for pictures and sound), ``model``, ``write``."""
