@@ -23,13 +23,15 @@ from avkd.stages.simulation.worlds.things import ThingsWorld
 from avkd.stages.simulation.worlds.writing import write_world
 
 SIGHT, SOUND = "efficientnet_lite0", "waveform"
-BODY: dict[str, Any] = {f"{SOUND}.body_options.widths": [16, 32, 64, 128]}
-BODY |= {f"{SOUND}.body_options.hop_seconds": 0.03}
-NOISE: dict[str, Any] = {
-    f"{SIGHT}.input_noise": 1.0,
-    f"{SIGHT}.dropout": 0.5,
-    f"{SOUND}.num_masks": 2,
-    f"{SOUND}.dropout": 0.2,
+Options = dict[str, dict[str, Any]]
+BODY = {"widths": [16, 32, 64, 128], "hop_seconds": 0.03}
+QUIET: Options = {
+    SIGHT: {"input_noise": 0.0, "dropout": 0.0},
+    SOUND: {"body_options": BODY, "num_masks": 0, "dropout": 0.0},
+}
+NOISY: Options = {
+    SIGHT: {"input_noise": 1.0, "dropout": 0.5},
+    SOUND: {"body_options": BODY, "num_masks": 2, "dropout": 0.2},
 }
 ENCODERS = {SIGHT: "stored", SOUND: "sound"}
 TEACHERS = {"sees": SIGHT, "hears": SOUND}
@@ -95,15 +97,21 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def encoder(streams: list[str], options: dict[str, Any]) -> list[str]:
-    """Options of the command that name the student's streams."""
-    chosen = {key: value for key, value in options.items() if key.split(".")[0] in streams}
-    return [
-        "--set=encoder.name=fusion",
-        f"--set=encoder.options.streams={json.dumps({each: ENCODERS[each] for each in streams})}",
-        "--set=encoder.options.kind=early",
-        f"--set=encoder.options.options={json.dumps(chosen)}",
-    ]
+def encoder(streams: list[str], options: Options) -> str:
+    """The option of a command that names the encoder of one stream, or of two."""
+    if len(streams) == 1:
+        (stream,) = streams
+        chosen = {"name": ENCODERS[stream], "options": {"stream": stream, **options[stream]}}
+        return f"--set=encoder={json.dumps(chosen)}"
+    flat = {f"{each}.{name}": options[each][name] for each in streams for name in options[each]}
+    body = {f"{SOUND}.body_options.{name}": value for name, value in BODY.items()}
+    flat.pop(f"{SOUND}.body_options")
+    fused = {
+        "streams": {each: ENCODERS[each] for each in streams},
+        "kind": "early",
+        "options": {**flat, **body},
+    }
+    return f"--set=encoder={json.dumps({'name': 'fusion', 'options': fused})}"
 
 
 def prepare(work: Path, world_seed: int, seeds: list[int]) -> None:
@@ -117,7 +125,7 @@ def prepare(work: Path, world_seed: int, seeds: list[int]) -> None:
         run = work / f"teacher-{teacher}"
         words = ["train-teacher", store, run, "--recipe=mke_teacher", "--variant=things"]
         words += [f"--seed={seed}" for seed in seeds]
-        avkd(*words, *encoder([stream], BODY))
+        avkd(*words, encoder([stream], QUIET))
         runs = [run / f"seed-{seed}" if len(seeds) > 1 else run for seed in seeds]
         named += [f"--teacher={teacher}-{s}={r}" for s, r in zip(seeds, runs, strict=True)]
     avkd("extract-teacher", corpus, store, *named)
@@ -127,13 +135,13 @@ def measure(work: Path, teacher: str, row: str, seed: int) -> dict[str, Any]:
     """Train one student and test it, its teacher beside it."""
     store, run = work / "store", work / "runs" / f"{teacher}-{row}-{seed}"
     streams = [TEACHERS[teacher]] if row == "uni" else [SIGHT, SOUND]
-    options = BODY if row in ("uni", "quiet") else BODY | NOISE
+    options = QUIET if row in ("uni", "quiet") else NOISY
     words = ["train-student", store, run, "--recipe=mke", "--variant=things", f"--seed={seed}"]
     if row == "bound":
         words += ["--label-column=truth", "--set=method.name=supervised"]
     else:
         words += [f"--teacher={teacher}-{seed}"]
-    avkd(*words, *encoder(streams, options))
+    avkd(*words, encoder(streams, options))
     told = ["--split=test", "--label-column=truth", f"--teacher-targets={teacher}-{seed}"]
     return avkd("evaluate", run, store, *told)
 

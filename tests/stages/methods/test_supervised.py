@@ -131,4 +131,4 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object], word
 
 def test_an_unknown_head_gets_close_matches() -> None:
     with pytest.raises(UnknownNameError, match="did you mean linear"):
-        build(head="linar")
+        build(head="linear1")
