@@ -9,15 +9,12 @@ small preset is ours: the variant `tiny` (a quarter of the paper's width, clips 
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from experiment import avkd, describe_commit, describe_machine, mean_sd
 
 EPOCHS = "--set=schedule.num_epochs=10"
 LAYERS = ("conv4", "conv5", "pool5", "conv6", "conv7", "conv8")
@@ -74,20 +71,6 @@ python examples/soundnet_ablation.py avkd-demo/full docs/results/soundnet
 """
 
 
-def avkd(*words: str) -> dict[str, Any]:
-    """Run one command and give its JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "avkd", *words, "--json"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        sys.exit(done.stderr)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
-
-
 def measure(demo: Path, out: Path, row: str, seed: int) -> list[dict[str, Any]]:
     """Train and evaluate one row with one seed; what is there already is read."""
     name = row.replace(", ", "-").replace(" ", "_").lower()
@@ -132,13 +115,11 @@ def pick(scores: list[list[dict[str, Any]]], features: str, layer: str | None = 
         )
         for one in scores
     ]  # fmt: skip
-    sd = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.1f} ({sd:.1f})"
+    return mean_sd(values, scale=1.0)
 
 
 def write_tables(out: Path, found: dict[str, list[list[dict[str, Any]]]], seeds: list[int]) -> None:
     """Write README.md."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout
     rows = {name: pick(scores, "distilled") for name, scores in found.items()}
     rows["8 layers, from scratch"] = pick(found[DEEP], "scratch")
     rows["5 layers, from scratch"] = pick(found[SHALLOW], "scratch")
@@ -152,8 +133,8 @@ def write_tables(out: Path, found: dict[str, list[list[dict[str, Any]]]], seeds:
             f"| {layer} | {pick(deep, 'distilled', layer)} | {PAPER_LAYERS[layer]} |"
             for layer in LAYERS
         ),
-        machine=f"{platform.machine()}, {os.cpu_count()} cores, no GPU used",
-        commit=commit.strip(),
+        machine=f"{describe_machine()}, no GPU used",
+        commit=describe_commit(),
     )
     (out / "README.md").write_text(page)
 

@@ -9,31 +9,14 @@ already is used again.
 """
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+
+from experiment import avkd
 
 LENGTHS = (100, 500, 1000, 2000, 3000, 5000, 10_000, 20_000)
 """Epochs of the teacher; 1000 is the published one."""
-
-
-def avkd(*words: str) -> dict[str, Any]:
-    """Run one command and give its JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "avkd", *words, "--json"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        sys.exit(done.stderr)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
 
 
 def store_teacher(demo: Path, length: int) -> tuple[str, str]:
