@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,12 @@ def keep(file: Path, measure: Callable[[], Any]) -> Any:
 def side_by_side(jobs: Iterable[Callable[[], object]], num_jobs: int) -> None:
     """Do all jobs, so many at a time; the first error is raised."""
     with ThreadPoolExecutor(num_jobs) as pool:
-        for future in [pool.submit(job) for job in jobs]:
-            future.result()
+        try:
+            for future in as_completed([pool.submit(job) for job in jobs]):
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def mean_sd(values: Sequence[float], scale: float = 100.0) -> str:

@@ -175,7 +175,7 @@ def mke(
     targets: Targets = "hard",
     temperature: float = 1.0,
     loss_on: LossOn = "logits",
-    threshold: Threshold = "none",
+    threshold: Threshold | None = "none",
     threshold_value: float | None = None,
     head: str = "linear",
     head_options: Mapping[str, object] | None = None,
@@ -199,6 +199,7 @@ def mke(
     """
     if targets not in LOSS_NAMES:
         raise InvalidValueError(f"targets {targets!r} are not known; use {' or '.join(LOSS_NAMES)}")
+    threshold = threshold or "none"  # the word `none` of an override is null
     if threshold not in THRESHOLD_VALUES:
         known = " or ".join(THRESHOLD_VALUES)
         raise InvalidValueError(f"threshold {threshold!r} is not known; use {known}")

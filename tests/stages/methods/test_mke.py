@@ -220,3 +220,7 @@ def test_a_student_of_another_method_is_refused(encoder: Encoder) -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(InvalidValueError, match=words):
         build_method("mke", **options)
+
+
+def test_no_threshold_is_also_what_the_word_none_of_an_override_means() -> None:
+    assert build_method("mke", threshold=None) == build_method("mke", threshold="none")
