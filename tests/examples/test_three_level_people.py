@@ -1,0 +1,98 @@
+import importlib.util
+import wave
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "three_level_people.py"
+
+
+@pytest.fixture(scope="module")
+def example() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPT.parent))  # as python does for a script
+        yield load(SCRIPT)
+
+
+def load(script: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(script.stem, script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_take(path: Path, samples: npt.NDArray[np.int16]) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("flac", rate=8_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], "s16", "mono")
+        frame.sample_rate = 8_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    """Four speakers with nine takes of 1.25 s, whose samples tell the speaker."""
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for number, speaker in enumerate(("ann", "bob", "cal", "dee")):
+        for take in range(9):
+            level = 100 * (number + 1) + take
+            write_take(folder / f"{take}_{speaker}_0.flac", np.full(10_000, level, np.int16))
+    return folder
+
+
+def test_takes_are_joined_whole_and_cut_at_three_seconds(example: ModuleType, digits: Path) -> None:
+    paths = sorted(digits.glob("*_bob_*.flac"))
+    joined = example.join_takes(paths)
+    assert [len(each) for each in joined] == [24_000] * 3
+    assert all((each // 100 == 2).all() for each in joined)
+    used = [level for each in joined for level in dict.fromkeys(each.tolist())]
+    assert sorted(used) == list(range(200, 209))
+    again = example.join_takes(reversed(paths))
+    assert all(np.array_equal(one, other) for one, other in zip(joined, again, strict=True))
+
+
+def test_half_of_the_voices_are_learned_from_and_the_others_told_apart(
+    example: ModuleType, digits: Path, tmp_path: Path
+) -> None:
+    voices = example.make_voices(digits, tmp_path / "voices")
+    lines = Path(voices.corpus).read_text().splitlines()
+    splits = {tuple(line.split(",")[2:]) for line in lines[1:]}
+    assert splits == {("ann", "train"), ("bob", "train"), ("cal", "test"), ("dee", "test")}
+    trials = [line.split() for line in Path(voices.trials).read_text().splitlines()]
+    assert len(trials) == 15
+    assert all((one[:3] == other[:3]) == (answer == "1") for answer, one, other in trials)
+    assert not any("ann" in line or "bob" in line for line in map(" ".join, trials))
+    with wave.open(str(tmp_path / "voices" / trials[0][1])) as file:
+        assert (file.getframerate(), file.getnframes()) == (8_000, 24_000)
+
+
+def test_a_row_of_the_table_is_the_mean_and_sd_over_seeds(example: ModuleType) -> None:
+    def report(eer: float, costs: Sequence[float]) -> dict[str, Any]:
+        pairs = zip(example.PRIORS, costs, strict=True)
+        return {str(p): {"scores": [{"metrics": {"eer": eer, "min_dcf": c}}]} for p, c in pairs}
+
+    found = {"voice alone": [report(0.1, (0.5, 0.4)), report(0.2, (0.7, 0.4))]}
+    assert (
+        example.format_rows(found) == "| voice alone | 15.0 (7.1) | 0.600 (0.141) | 0.400 (0.000) |"
+    )
+
+
+def test_every_row_trains_another_variant_of_a_recipe(example: ModuleType) -> None:
+    from avkd.pipeline.recipes.registry import get_recipe
+
+    rows = (example.TEACHER, *example.ROWS)
+    recipes = [get_recipe(row.recipe, row.variant) for row in rows]
+    assert len({(each.name, each.variant) for each in recipes}) == len(rows)
+    assert len({row.name for row in (*rows, example.REAL_ALONE)}) == len(rows) + 1
+    for row, recipe in zip(rows, recipes, strict=True):
+        assert row.hears == (recipe.encoder.name == "voice_resnet")
