@@ -82,9 +82,8 @@ def test_a_row_of_the_table_is_the_mean_and_sd_over_seeds(example: ModuleType) -
         return {str(p): {"scores": [{"metrics": {"eer": eer, "min_dcf": c}}]} for p, c in pairs}
 
     found = {"voice alone": [report(0.1, (0.5, 0.4)), report(0.2, (0.7, 0.4))]}
-    assert (
-        example.format_rows(found) == "| voice alone | 15.0 (7.1) | 0.600 (0.141) | 0.400 (0.000) |"
-    )
+    last = example.format_rows(found).splitlines()[-1]
+    assert last == "| voice alone | 15.0 (7.1) | 60.0 (14.1) | 40.0 (0.0) |"
 
 
 def test_every_row_trains_another_variant_of_a_recipe(example: ModuleType) -> None:
