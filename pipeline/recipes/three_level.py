@@ -1,8 +1,9 @@
 """Three-level distillation (Zhang, Chen and Qian, Interspeech 2021): a voice that learned of faces.
 
 The three levels are sourced, by name only; AAM-Softmax with scale 32 and margin 0.2 is recalled.
-Weights, temperature and the distance between distributions are unknown, so that ours were chosen on
-a simulated world of another seed than that of the results.
+Weights, temperature and the distance between distributions are unknown, and ours are first guesses:
+no run with all levels was finished before they were written down. Rates and epochs were chosen on a
+simulated world of another seed than that of the results.
 """
 
 from dataclasses import replace

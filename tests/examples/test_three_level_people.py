@@ -1,3 +1,4 @@
+import argparse
 import importlib.util
 import wave
 from collections.abc import Iterator, Sequence
@@ -84,6 +85,25 @@ def test_a_row_of_the_table_is_the_mean_and_sd_over_seeds(example: ModuleType) -
     found = {"voice alone": [report(0.1, (0.5, 0.4)), report(0.2, (0.7, 0.4))]}
     last = example.format_rows(found).splitlines()[-1]
     assert last == "| voice alone | 15.0 (7.1) | 60.0 (14.1) | 40.0 (0.0) |"
+
+
+def test_the_page_has_every_row_the_trials_and_the_command(
+    example: ModuleType, tmp_path: Path
+) -> None:
+    details = {"num_target": 7, "num_nontarget": 9}
+    one = {"scores": [{"metrics": {"eer": 0.25, "min_dcf": 0.5}, "details": details}]}
+    reports = [{str(prior): one for prior in example.PRIORS}]
+    asked = argparse.Namespace(seeds=[4], world=300, fsdd=Path("digits"))
+    people = {example.TEACHER.title: reports, "voice alone": reports}
+    example.write_page(tmp_path, asked, people, {"voice alone": reports})
+    page = (tmp_path / "README.md").read_text()
+    line = "25.0 (0.0) | 50.0 (0.0) | 50.0 (0.0) |"
+    assert page.count(f"| voice alone | {line}") == 2
+    assert page.count(f"| teacher, voice and face | {line}") == 1
+    assert "7 of one person, 9 of two" in page
+    assert "--seeds 4 --fsdd FOLDER" in page
+    assert "{" not in page
+    assert str(tmp_path) not in page
 
 
 def test_every_row_trains_another_variant_of_a_recipe(example: ModuleType) -> None:
