@@ -46,7 +46,7 @@ class UnknownNameError(InvalidValueError):
         names = sorted(known)
         close = get_close_matches(name, names, n=3, cutoff=0.5)
         more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-        listed = f"known: {', '.join(names[:20])}{more}"
+        listed = f"known: {', '.join(names[:20])}{more}" if names else "there is none"
         hint = f"did you mean {' or '.join(close)}?" if close else listed
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
