@@ -1,9 +1,9 @@
 """Three-level distillation (Zhang, Chen and Qian, Interspeech 2021): a voice that learned of faces.
 
 The three levels are sourced, by name only; AAM-Softmax with scale 32 and margin 0.2 is recalled.
-Weights, temperature and the distance between distributions are unknown, and ours are first guesses:
-no run with all levels was finished before they were written down. Rates and epochs were chosen on a
-simulated world of another seed than that of the results.
+Weights, temperature and the distance between distributions are unknown [U]. Ours, and rates and
+epochs, were chosen on a simulated world of another seed than that of the results: of one run each,
+the form and the weight of a level that harmed least (docs/three-level.md).
 """
 
 from dataclasses import replace
@@ -27,12 +27,12 @@ from avkd.pipeline.recipes.three_level_teacher import (
 )
 
 LEVELS: dict[str, Option] = {
-    "label_weight": 1.0,
+    "label_weight": 0.3,
     "embedding_weight": 1.0,
     "distribution_weight": 1.0,
     "temperature": 4.0,
     "embedding": "cosine",
-    "distribution": "mmd",
+    "distribution": "similarity",
 }
 
 
