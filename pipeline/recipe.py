@@ -53,7 +53,8 @@ class DataConfig:
     """Only recordings whose corpus column ``split`` says so are learned from; None: all."""
     label_column: str | None = None
     """The corpus column of human truth, for methods that need it: a class, or several joined by
-    ``;``; rows without one are left out. None: no label is read."""
+    ``;``. Rows without one are left out, unless the method learns from them by other terms. None:
+    no label is read."""
     classes: tuple[str, ...] = ()
     """The labels there may be; empty: those of the rows that are learned from, sorted."""
     min_rows_per_class: int = 1
@@ -212,7 +213,9 @@ def with_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     """The recipe with fields replaced, each override of the form ``optimiser.learning_rate=3e-4``.
 
     Values are JSON or plain words; ``none`` is null. Options of the method and the
-    encoder take any name, which is checked when they are built.
+    encoder take any name, which is checked when they are built. A path goes into an option that is
+    a mapping, and what is left of it there is one key, as encoders of several streams have them:
+    ``encoder.options.options.waveform.body_options.hop_seconds=0.03``.
     """
     values = json.loads(to_json(recipe))
     for override in overrides:
@@ -273,12 +276,20 @@ def _set(values: dict[str, Any], kind: type, path: list[str], text: str) -> None
 
 
 def _set_option(options: dict[str, Any], path: list[str], text: str) -> None:
-    *outer, last = path
-    for key in outer:
-        if not isinstance(options.setdefault(key, {}), dict):
-            raise InvalidValueError(f"option {'.'.join(path)}: {key} is a plain value")
-        options = options[key]
-    options[last] = _option(text)
+    """Put a value among options, or into the mapping that one of them is."""
+    whole, value = ".".join(path), _option(text)
+    name, *rest = path
+    if not rest or whole in options:
+        options[whole] = value
+        return
+    if not isinstance(options.setdefault(name, {}), dict):
+        raise InvalidValueError(f"option {whole}: {name} is a plain value")
+    if isinstance(value, dict):
+        raise InvalidValueError(
+            f"option {whole}: {name} is a mapping and holds no other; set the values one by one, "
+            f"as ...{whole}.KEY=VALUE"
+        )
+    options[name][".".join(rest)] = value
 
 
 def _field_types(kind: type) -> dict[str, Any]:

@@ -102,7 +102,6 @@ def train_student(
             learner.run,
             learner.student,
             learning.shape,
-            {name: learning.class_names[name] for name in learning.needs.logits_of},
             learning.needs.labels,
         )
         remove_checkpoints(learner.run.checkpoints)

@@ -3,7 +3,7 @@
 Conventions: N rows, K classes, D width of an embedding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -24,6 +24,7 @@ from avkd.pipeline.training.learning_set import (
 )
 from avkd.pipeline.training.loading import BatchOrder, Loader
 from avkd.pipeline.training.students import LoadedStudent
+from avkd.stages.encoders.streams import InputShape
 from avkd.stages.methods.batch import WAVEFORM, LearningShape, Needs
 from avkd.storage.store import Store
 
@@ -87,6 +88,7 @@ def predict_rows(
         examples=examples,
         reader=build_reader(learning, examples),
         flat=find_flat(store),
+        frames_per_step=learning.frames_per_step,
         shape=full_shape(learning, learning.data),
         order=BatchOrder(
             batch_size=BATCH_SIZE, block_rows=BATCH_SIZE, buffer_rows=BATCH_SIZE, seed=0
@@ -140,15 +142,25 @@ def _describe_reading(loaded: LoadedStudent, store: Store, wanted: WantedRows) -
             f"the student looks at {missing[0]!r} but {store.url} has {', '.join(stored) or 'none'}"
             "; extract it into that store, or evaluate on another"
         )
+    _require_frames_per_step(loaded, stored)
     return LearningSet(
         store=store,
         shape=LearningShape(inputs=stored),
-        class_names={},
         input_name=_choose_sound(store, recipe.data.input_name, rate) if rate else RECORDINGS,
         sample_rate=rate,
         data=replace(recipe.data, split=wanted.split or None, label_column=wanted.label_column),
         needs=Needs(inputs=streams),
     )
+
+
+def _require_frames_per_step(loaded: LoadedStudent, stored: Mapping[str, InputShape]) -> None:
+    for name in loaded.student.streams:
+        learned = loaded.description["inputs"].get(name, {}).get("frames_per_step", 1)
+        if name in stored and stored[name].frames_per_step != learned:
+            raise InvalidValueError(
+                f"the student learned from {learned} of {name!r} a step but the store holds "
+                f"{stored[name].frames_per_step}; evaluate it on a store like its own"
+            )
 
 
 def _choose_sound(store: Store, input_name: str, sample_rate: int) -> str:

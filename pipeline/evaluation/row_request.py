@@ -101,7 +101,7 @@ def _settle_kind(loaded: LoadedStudent, store: Store) -> ScoreKind:
     if loaded.label_kind != "none":
         return loaded.label_kind
     specs = store.producers()
-    taught = [specs[name] for name in loaded.description["class_names"] if name in specs]
+    taught = [specs[name] for name in loaded.taught_by if name in specs]
     logits = [output for spec in taught for output in spec.outputs if output.name == LOGITS]
     excludes = all(output.attributes.get("activation") != "sigmoid" for output in logits)
     return "class" if excludes else "classes"

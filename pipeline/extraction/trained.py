@@ -158,7 +158,9 @@ def build_fingerprint(
 ) -> dict[str, object]:
     """Give all that decides the bytes but the outputs, which follow from it."""
     described = run.description
-    rest = {name: described[name] for name in ("inputs", "targets", "class_names", "labels")}
+    # class_names: of runs from before the targets themselves held them.
+    names = ("inputs", "targets", "class_names", "labels")
+    rest = {name: described[name] for name in names if name in described}
     return {
         "weights_sha256": weights_sha256 or digest_file(_run_dir(run.request).weights_file),
         "encoder": described["encoder"],
@@ -262,20 +264,25 @@ def _refuse_other_form(
     run: TrainedRun, stream: str, learned: Mapping[str, Any], output: OutputSpec
 ) -> None:
     shape, rate = tuple(learned["shape"]), learned["sample_rate"]
+    num_frames = learned.get("frames_per_step", 1)
+    stored_rate = output.attributes.get("sample_rate", 0)
+    stored_frames = output.attributes.get("frames_per_step", 1)
     has_same_axes = len(shape) == len(output.shape) and all(
         was == is_now or axis in _FREE_AXES
         for was, is_now, axis in zip(shape, output.shape, output.axes, strict=True)
     )
-    if not has_same_axes or rate != output.attributes.get("sample_rate", 0):
+    if not has_same_axes or (rate, num_frames) != (stored_rate, stored_frames):
         raise InvalidValueError(
-            f"teacher {run.name!r} learned from {stream!r} of {_say_form(shape, rate)}, but the "
-            f"store's is of {_say_form(output.shape, output.attributes.get('sample_rate'))}; "
+            f"teacher {run.name!r} learned from {stream!r} of "
+            f"{_say_form(shape, rate, num_frames)}, but the store's is of "
+            f"{_say_form(output.shape, stored_rate, stored_frames)}; "
             "extract it in that form into another store, or train on this one"
         )
 
 
-def _say_form(shape: tuple[int, ...], sample_rate: object) -> str:
-    return f"shape {shape}" + (f" at {sample_rate} Hz" if sample_rate else "")
+def _say_form(shape: tuple[int, ...], sample_rate: object, frames_per_step: object) -> str:
+    rate = f" at {sample_rate} Hz" if sample_rate else ""
+    return f"shape {shape}{rate}" + (f", {frames_per_step} a step" if frames_per_step != 1 else "")
 
 
 def _without_outputs(fingerprint: Mapping[str, object]) -> dict[str, object]:

@@ -19,7 +19,7 @@ from avkd.pipeline.training.tensor_files import read_tensors
 def deploy_part(run: str, out: str, part: str) -> None:
     """Make ``out`` a run that deploys that part, with the weights of a finished run.
 
-    ``part`` is what the method's option ``deploy`` takes. Once more is fine.
+    ``part`` is what the method's option ``deploy`` takes. Once more is fine and changes nothing.
 
     Raises:
         StoreNotFoundError: The run is not there or not finished.
@@ -36,10 +36,11 @@ def deploy_part(run: str, out: str, part: str) -> None:
         _, module = build_student(recipe, learning)
     module.load_state_dict(read_tensors(source.weights_file))
     described = json.loads(source.student_file.read_text())
-    save_student(
-        open_run(out, recipe, source.read_origin()),
-        module,
-        learning,
-        {name: tuple(classes) for name, classes in described["class_names"].items()},
-        described["labels"]["kind"],
-    )
+    deployed = open_run(out, recipe, source.read_origin())
+    # What a store holds of the part is bound to the description as it was written.
+    if not (deployed.is_finished and _have_same_weights(deployed, source)):
+        save_student(deployed, module, learning, described["labels"]["kind"])
+
+
+def _have_same_weights(one: RunDir, other: RunDir) -> bool:
+    return one.weights_file.read_bytes() == other.weights_file.read_bytes()

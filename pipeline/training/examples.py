@@ -48,16 +48,21 @@ def find_examples(
     producers: Sequence[str],
     split: str | None = None,
     label_column: str | None = None,
+    *,
+    keep_unlabelled: bool = False,
 ) -> Examples:
     """Every clip that is ok for all those producers, in the order of the clip table.
 
     With a ``split``, only clips of recordings whose metadata has that split; with a
-    ``label_column``, only those whose metadata has a label there.
+    ``label_column``, only those whose metadata has a label there, unless ``keep_unlabelled``.
     """
+    needs_label = bool(label_column) and not keep_unlabelled
     ok = {name: _whole_rows(store, name) for name in producers}
     rows: dict[str, dict[str, int]] = {name: {} for name in producers}
     clips: dict[str, tuple[int, str, int, str]] = {}
     for row, clip_id, recording_id, num_steps, label in _table_rows(store, split, label_column):
+        if needs_label and not label:
+            continue
         clips[clip_id] = (row, recording_id, num_steps, label)
         for name in producers:
             if row in ok[name]:
@@ -95,7 +100,7 @@ def _table_rows(
         for row, text in zip(rows, table["metadata"], strict=True):
             metadata = json.loads(text)
             label = parse_label(metadata.get(label_column)) if label_column else ""
-            if (split is None or metadata.get("split") == split) and (label or not label_column):
+            if split is None or metadata.get("split") == split:
                 yield (*row, label)
 
 

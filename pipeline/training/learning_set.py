@@ -38,8 +38,6 @@ class LearningSet:
     store: Store
     shape: LearningShape
     """What there is to learn from and to look at."""
-    class_names: Mapping[str, tuple[str, ...]]
-    """By teacher: of its logits."""
     input_name: str
     """The stored sound, or ``recordings``."""
     sample_rate: int
@@ -61,6 +59,11 @@ class LearningSet:
     def hears(self) -> bool:
         """Whether sound is read."""
         return WAVEFORM in self.needs.inputs
+
+    @property
+    def frames_per_step(self) -> Mapping[str, int]:
+        """By student input."""
+        return {name: shape.frames_per_step for name, shape in self.shape.inputs.items()}
 
     @property
     def producers(self) -> tuple[str, ...]:
@@ -114,14 +117,12 @@ def choose_learning_set(
             f"{store.url} has no teacher with logits or embeddings to learn from; "
             "extract one with avkd extract-teacher"
         )
-    outputs = {name: _output(known[name], LOGITS) for name in targets}
     inputs = describe_inputs(store)
     rate = sample_rate or (inputs[WAVEFORM].sample_rate if WAVEFORM in inputs else 0)
     refuse_overlap(store, data.split, data.group_column)
     return LearningSet(
         store=store,
         shape=LearningShape(targets=targets, inputs=inputs, class_names=_read_classes(store, data)),
-        class_names={name: o.class_names for name, o in outputs.items() if o is not None},
         input_name=_choose_sound(store, data.input_name, rate) if rate else RECORDINGS,
         sample_rate=rate,
         data=data,
@@ -134,8 +135,11 @@ def describe_inputs(store: Store) -> dict[str, InputShape]:
     for name, spec in store.producers().items():
         output = spec.outputs[0] if spec.kind == "input" else _output(spec, EMBEDDING)
         if output is not None and output.layout == "dense":
-            rate = output.attributes.get("sample_rate", 0)
-            shapes[name] = InputShape(shape=output.shape, sample_rate=int(str(rate)))
+            shapes[name] = InputShape(
+                shape=output.shape,
+                sample_rate=_whole(output.attributes.get("sample_rate", 0)),
+                frames_per_step=_whole(output.attributes.get("frames_per_step", 1)),
+            )
     return shapes
 
 
@@ -171,18 +175,25 @@ def full_shape(learning: LearningSet, data: DataConfig) -> BatchShape:
 
 
 def find_learning_examples(learning: LearningSet) -> Examples:
-    """The clips that have everything.
+    """The clips that have everything; those without a label too, where the method takes them.
 
     Raises:
-        InvalidValueError: There are none.
+        InvalidValueError: There are none, or none that has a label where labels are read.
     """
-    data = learning.data
-    column = data.label_column if learning.needs.labels != "none" else None
-    examples = find_examples(learning.store, learning.producers, data.split, column)
-    if not len(examples):
+    data, needs = learning.data, learning.needs
+    column = data.label_column if needs.labels != "none" else None
+    examples = find_examples(
+        learning.store,
+        learning.producers,
+        data.split,
+        column,
+        keep_unlabelled=needs.takes_unlabelled,
+    )
+    if not len(examples) or (column and not any(examples.labels)):
         of_split = f" of split {data.split!r}" if data.split else ""
+        with_label = " with a label" if column else ""
         raise InvalidValueError(
-            f"{learning.store.url} has no clip{of_split} that is ok for all of "
+            f"{learning.store.url} has no clip{of_split}{with_label} that is ok for all of "
             f"{', '.join(learning.producers)}; avkd inspect tells the counts"
         )
     return examples
@@ -276,7 +287,12 @@ def _target_shape(spec: ProducerSpec) -> TargetShape | None:
         num_steps=found.shape[0] if found.axes[0] == "step" else 0,
         num_classes=logits.shape[-1] if logits else 0,
         embedding_size=embedding.shape[-1] if embedding else 0,
+        class_names=logits.class_names if logits else (),
     )
+
+
+def _whole(attribute: object) -> int:
+    return int(str(attribute))
 
 
 def _output(spec: ProducerSpec, name: str) -> OutputSpec | None:

@@ -3,9 +3,9 @@
 Conventions: a place is a position among the examples; B clips, C channels, S samples.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -57,6 +57,8 @@ class Loader:
     order: BatchOrder
     flat: frozenset[str] = frozenset()
     """Producers whose rows have no step axis."""
+    frames_per_step: Mapping[str, int] = field(default_factory=dict)
+    """By producer, of what is several a step: how many."""
     labels: npt.NDArray[Any] | None = None
     """By place: (clips,) class numbers or (clips, classes) of 0 and 1."""
 
@@ -151,7 +153,9 @@ class Loader:
         return inputs
 
     def _num_steps(self, name: str) -> int | None:
-        return None if name in self.flat else self.shape.num_steps
+        if name in self.flat:
+            return None
+        return self.shape.num_steps * self.frames_per_step.get(name, 1)
 
 
 def _waveforms(waveforms: Sequence[Waveform], num_samples: int) -> Tensor:

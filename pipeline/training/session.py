@@ -64,7 +64,7 @@ class Session:
     """May be empty."""
     num_updates: int
     num_left_out: int
-    """Clips of the split that lack a label, an input or a target."""
+    """Clips of the split that lack an input or a target, or a label where one is needed."""
 
     @property
     def num_batches(self) -> int:
@@ -168,6 +168,7 @@ def _build_loaders(learner: Learner, everything: Examples) -> tuple[Loader, Load
             examples=examples,
             reader=build_reader(learning, examples),
             flat=find_flat(learning.store),
+            frames_per_step=learning.frames_per_step,
             labels=read_labels(learning, examples),
             shape=full_shape(learning, data),
             order=BatchOrder(

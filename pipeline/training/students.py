@@ -22,12 +22,13 @@ from avkd.stages.encoders.streams import (
     StreamEncoder,
     build_stream_encoder,
 )
-from avkd.stages.methods.batch import LabelKind, LearningShape, TargetShape
+from avkd.stages.methods.batch import LabelKind, LearningShape, Needs, TargetShape
 from avkd.stages.methods.clip_student import ClipStudent, deployed_student
 from avkd.stages.methods.registry import Method, build_method
 from avkd.stages.methods.student import Student
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""Of student.json. Before 3 the names of a teacher's classes lay beside its target, not in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class LoadedStudent:
     class_names: tuple[str, ...]
     label_kind: LabelKind
     """``classes`` if its logits are of classes that do not exclude each other."""
+    taught_by: tuple[str, ...]
+    """The teachers whose logits it learned from."""
     weights_sha256: str
     description: Mapping[str, Any]
     """What student.json says."""
@@ -78,16 +81,9 @@ def build_student(recipe: Recipe, learning: LearningShape) -> tuple[Method, nn.M
 
 
 def save_student(
-    run: RunDir,
-    student: nn.Module,
-    learning: LearningShape,
-    class_names: Mapping[str, tuple[str, ...]],
-    label_kind: LabelKind = "none",
+    run: RunDir, student: nn.Module, learning: LearningShape, label_kind: LabelKind = "none"
 ) -> None:
-    """Write the weights, then the description that makes the run finished.
-
-    ``class_names`` are of the teachers' logits, the labels' are in ``learning``.
-    """
+    """Write the weights, then the description that makes the run finished."""
     recipe = run.read_recipe()
     description = {
         "format_version": FORMAT_VERSION,
@@ -98,7 +94,6 @@ def save_student(
         "num_parameters": sum(p.numel() for p in student.parameters()),
         "targets": {name: asdict(shape) for name, shape in learning.targets.items()},
         "inputs": {name: asdict(shape) for name, shape in learning.inputs.items()},
-        "class_names": class_names,
         "labels": {"kind": label_kind, "class_names": learning.class_names},
     }
     write_tensors(run.weights_file, student.state_dict())
@@ -114,7 +109,7 @@ def load_student(run: str | Path) -> tuple[Student, Recipe]:
         InvalidValueError: It is a student that says one thing of a clip.
     """
     folder, recipe = _open_finished(run)
-    student = _load_module(folder, recipe)
+    student, _ = _load_module(folder, recipe)
     if not isinstance(student, Student):
         raise InvalidValueError(
             f"the student of {run} says one thing of a clip and cannot be probed by layers; "
@@ -132,19 +127,19 @@ def load_clip_student(run: str | Path) -> LoadedStudent:
         InvalidValueError: It is a student that speaks of steps.
     """
     folder, recipe = _open_finished(run)
-    module = _load_module(folder, recipe)
+    module, needs = _load_module(folder, recipe)
     if isinstance(module, Student):
         raise InvalidValueError(
             f"the student of {run} hears over time and gives no logits of a clip; "
             "take one whose encoder gives one embedding a clip"
         )
     description = json.loads(folder.student_file.read_text())
-    labels = description["labels"]
     return LoadedStudent(
         student=deployed_student(module),
         recipe=recipe,
-        class_names=_name_classes(description),
-        label_kind=labels["kind"],
+        class_names=_name_classes(read_learning_shape(folder), needs),
+        label_kind=description["labels"]["kind"],
+        taught_by=needs.logits_of,
         weights_sha256=hashlib.sha256(folder.weights_file.read_bytes()).hexdigest(),
         description=description,
     )
@@ -153,12 +148,17 @@ def load_clip_student(run: str | Path) -> LoadedStudent:
 def read_learning_shape(run: RunDir) -> LearningShape:
     """What the finished student of a run was built for."""
     description = json.loads(run.student_file.read_text())
-    inputs = description.get("inputs", {})
+    named: Mapping[str, Any] = description.get("class_names", {})  # of format 2
     return LearningShape(
-        targets={name: TargetShape(**shape) for name, shape in description["targets"].items()},
+        targets={
+            name: TargetShape(
+                **{**shape, "class_names": tuple(shape.get("class_names") or named.get(name, ()))}
+            )
+            for name, shape in description["targets"].items()
+        },
         inputs={
-            name: InputShape(shape=tuple(shape["shape"]), sample_rate=shape["sample_rate"])
-            for name, shape in inputs.items()
+            name: InputShape(**{**shape, "shape": tuple(shape["shape"])})
+            for name, shape in description.get("inputs", {}).items()
         },
         class_names=tuple(description.get("labels", {}).get("class_names", ())),
     )
@@ -175,11 +175,11 @@ def _describe_module(student: nn.Module) -> dict[str, object]:
     return {"streams": deployed.streams, "embedding_size": deployed.encoder.embedding_size}
 
 
-def _name_classes(description: Mapping[str, Any]) -> tuple[str, ...]:
-    """The labels', or those of the one teacher that was learned from."""
-    names = description["labels"]["class_names"]
-    teachers = list(description["class_names"].values())
-    return tuple(names or (teachers[0] if len(teachers) == 1 else ()))
+def _name_classes(learning: LearningShape, needs: Needs) -> tuple[str, ...]:
+    """The labels', or where none were learned from those of the one teacher that was."""
+    if needs.labels == "none" and len(needs.logits_of) == 1:
+        return learning.targets[needs.logits_of[0]].class_names or learning.class_names
+    return learning.class_names
 
 
 def _open_finished(run: str | Path) -> tuple[RunDir, Recipe]:
@@ -190,9 +190,10 @@ def _open_finished(run: str | Path) -> tuple[RunDir, Recipe]:
     return folder, recipe
 
 
-def _load_module(folder: RunDir, recipe: Recipe) -> nn.Module:
+def _load_module(folder: RunDir, recipe: Recipe) -> tuple[nn.Module, Needs]:
+    """The student in evaluation mode, and what it was trained on."""
     with torch.random.fork_rng(devices=[]):
-        _, student = build_student(recipe, read_learning_shape(folder))
+        method, student = build_student(recipe, read_learning_shape(folder))
     try:
         student.load_state_dict(read_tensors(folder.weights_file))
     except RuntimeError as error:
@@ -200,4 +201,4 @@ def _load_module(folder: RunDir, recipe: Recipe) -> nn.Module:
         raise CorruptStoreError(
             f"{folder.weights_file} does not fit student.json: {reason}; train again"
         ) from error
-    return student.eval()
+    return student.eval(), method.needs(student)

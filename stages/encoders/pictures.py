@@ -3,8 +3,8 @@
 Only frames of real steps pass through the network, so padding neither costs time nor shifts the
 statistics of batch normalisation.
 
-Conventions: B clips, T steps, H height, W width, D width of the embedding, N real frames of a
-batch.
+Conventions: B clips, T frames of a clip (one a step, or several), H height, W width, D width of the
+embedding, N real frames of a batch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +65,7 @@ class PictureAugment(nn.Module):
         self.change = _augmentation(rand_augment, magnitude, flip, erase)
 
     def forward(self, frames: Tensor, num_real: Tensor) -> Tensor:
-        """uint8 (B, T, H, W, 3), real steps changed while training, unchanged otherwise."""
+        """uint8 (B, T, H, W, 3), the ``num_real`` (B,) first frames changed while training."""
         if not self.training or self.change is None:
             return frames
         changed = frames.clone()
@@ -76,7 +76,7 @@ class PictureAugment(nn.Module):
 
 
 class PictureEncoder(StreamEncoder):
-    """A network over each real frame, pooled over steps."""
+    """A network over each frame of the real steps, pooled over them."""
 
     def __init__(
         self,
@@ -87,11 +87,13 @@ class PictureEncoder(StreamEncoder):
         augment: PictureAugment,
         pool: str,
         dropout: float,
+        frames_per_step: int = 1,
     ) -> None:
         """``network`` maps pictures (N, 3, H, W) to vectors (N, embedding_size)."""
         super().__init__()
         self.streams = (stream,)
         self.embedding_size = embedding_size
+        self.frames_per_step = frames_per_step
         self.augment = augment
         self.normalise = Normalise()
         self.network = network
@@ -101,8 +103,9 @@ class PictureEncoder(StreamEncoder):
     def forward(self, inputs: Mapping[str, Tensor], num_steps: Tensor) -> Tensor:
         """(B, D) of uint8 frames (B, T, H, W, 3)."""
         frames = take_frames(inputs, self.streams[0])
-        mask_BT = real_mask(num_steps, frames.shape[1])
-        pictures = self.normalise(self.augment(frames, num_steps)[mask_BT])
+        num_real = num_steps.clamp_min(1) * self.frames_per_step
+        mask_BT = real_mask(num_real, frames.shape[1])
+        pictures = self.normalise(self.augment(frames, num_real)[mask_BT])
         vectors = self.network(pictures).float()
         vectors_BTD = vectors.new_zeros((*mask_BT.shape, self.embedding_size))
         vectors_BTD[mask_BT] = vectors
@@ -153,7 +156,15 @@ def pictures(
     require_share("dropout", dropout)
     augment = PictureAugment(rand_augment=rand_augment, magnitude=magnitude, flip=flip, erase=erase)
     network, size = _build_network(body, widths, body_options or {}, shape)
-    return PictureEncoder(network, stream, size, augment=augment, pool=pool, dropout=dropout)
+    return PictureEncoder(
+        network,
+        stream,
+        size,
+        augment=augment,
+        pool=pool,
+        dropout=dropout,
+        frames_per_step=shapes[stream].frames_per_step,
+    )
 
 
 def frame_shape(shapes: Mapping[str, InputShape], stream: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ after the third, two linear layers with ReLU. The last linear layer, 128 to 8, i
 Sourced: all of that, 40 x 256 maps of sound normalised with -10.59 and 85.66, 256 x 512 pictures.
 Ours, because how the maps were made is not told: MFCCs of torchaudio with a 2048-point transform, a
 hop of 512 samples at 22,050 Hz and 128 mel bands, of the real part of a clip; the mean over frames
-where a clip has several; inputs of any size.
+where a clip has several, in a step or over steps; inputs of any size.
 
 Conventions: B clips, S samples, T steps, H height, W width.
 """
@@ -132,7 +132,13 @@ def ravdess_image(
     augment = PictureAugment(rand_augment=rand_augment, magnitude=magnitude, flip=flip, erase=erase)
     network = RavdessNetwork(3, (3, 3, 3))
     return PictureEncoder(
-        network, stream, EMBEDDING_SIZE, augment=augment, pool="mean", dropout=0.0
+        network,
+        stream,
+        EMBEDDING_SIZE,
+        augment=augment,
+        pool="mean",
+        dropout=0.0,
+        frames_per_step=shapes[stream].frames_per_step,
     )
 
 

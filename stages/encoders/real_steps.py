@@ -14,8 +14,8 @@ from avkd.stages.encoders.streams import InputShape
 
 def samples_per_step(shapes: Mapping[str, InputShape], stream: str) -> float:
     """Samples of a waveform in one step, from a stored input that has steps; 0 where none has."""
-    stepwise = [s.shape for s in shapes.values() if not s.sample_rate and len(s.shape) in (2, 4)]
-    lengths = {shape[0] for shape in stepwise}
+    stepwise = [s for s in shapes.values() if not s.sample_rate and len(s.shape) in (2, 4)]
+    lengths = {each.shape[0] // each.frames_per_step for each in stepwise}
     if len(lengths) != 1:
         return 0.0
     return shapes[stream].shape[-1] / lengths.pop()

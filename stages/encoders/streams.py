@@ -25,6 +25,8 @@ class InputShape:
     """Of one row."""
     sample_rate: int = 0
     """Of a waveform."""
+    frames_per_step: int = 1
+    """Of pictures: how many of them lie in a step."""
 
 
 class StreamEncoder(nn.Module, ABC):

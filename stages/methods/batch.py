@@ -3,7 +3,7 @@
 Conventions: B clips, C audio channels, S samples, D width of a vector, K classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -30,6 +30,8 @@ class TargetShape:
     """0 where the teacher stored no logits."""
     embedding_size: int = 0
     """0 where the teacher stored no embeddings."""
+    class_names: tuple[str, ...] = ()
+    """Of its logits; empty where they have no names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,8 @@ class Needs:
     logits_of: tuple[str, ...] = ()
     embeddings_of: tuple[str, ...] = ()
     labels: LabelKind = "none"
+    takes_unlabelled: bool = False
+    """Where labels are read: whether rows without one are learned from too, by other terms."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +91,11 @@ class Batch:
 
     @property
     def total_steps(self) -> int:
-        """The length of the step axis: of the targets, or the most real steps without any."""
-        for target in self.targets.values():
-            return _step_axis(target)
-        for embedding in self.embeddings.values():
-            return embedding.shape[1]
+        """The length of the step axis: of what was stored of steps, else the most real steps."""
+        for stored in (*self.targets.values(), *self.embeddings.values()):
+            shape = (stored if isinstance(stored, Tensor) else stored.ids).shape
+            if len(shape) == 3:
+                return shape[1]
         return int(self.num_steps.max())
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -124,5 +128,24 @@ class LossParts(NamedTuple):
     """Scalars without gradient for the log, unweighted, such as ``kl/imagenet``."""
 
 
-def _step_axis(target: Tensor | SparseTargets) -> int:
-    return (target if isinstance(target, Tensor) else target.ids).shape[1]
+def require_same_classes(
+    teacher: str, shape: TargetShape, class_names: Sequence[str], way_out: str
+) -> None:
+    """Refuse a teacher whose logits are not of the labels' classes, in the same order.
+
+    Of logits without names as many are asked for. ``way_out`` ends the message.
+
+    Raises:
+        InvalidValueError: They are not.
+    """
+    if shape.num_classes != len(class_names):
+        raise InvalidValueError(
+            f"teacher {teacher!r} knows {shape.num_classes} classes but there are "
+            f"{len(class_names)} labels; {way_out}"
+        )
+    for place, (taught, learned) in enumerate(zip(shape.class_names, class_names, strict=False)):
+        if taught != learned:
+            raise InvalidValueError(
+                f"class {place} of teacher {teacher!r} is {taught!r} but the label is "
+                f"{learned!r}; {way_out}"
+            )

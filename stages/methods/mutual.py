@@ -29,7 +29,13 @@ from avkd.stages.losses.clip_level import clip_kl
 from avkd.stages.losses.cross_entropy import cross_entropy_per_clip
 from avkd.stages.losses.kl import SparseTargets
 from avkd.stages.losses.tagging import binary_kl, label_bce
-from avkd.stages.methods.batch import Batch, LearningShape, LossParts, Needs
+from avkd.stages.methods.batch import (
+    Batch,
+    LearningShape,
+    LossParts,
+    Needs,
+    require_same_classes,
+)
 from avkd.stages.methods.clip_student import ClipStudent, Prediction
 from avkd.stages.methods.heads import build_head
 from avkd.stages.methods.mutual_pair import (
@@ -57,6 +63,10 @@ from avkd.stages.methods.registry import register_method, require_stream_encoder
 LabelKind: TypeAlias = Literal["classes", "class"]
 Form: TypeAlias = Literal["joint", "one_way"]
 CrossPair: TypeAlias = Literal["fused", "visual"]
+WAY_OUT = (
+    "store the targets of one that was trained on these labels, or name them in its order as "
+    "data.classes"
+)
 SUPERVISED_NAMES: Mapping[LabelKind, str] = {
     "classes": "binary_cross_entropy",
     "class": "cross_entropy",
@@ -109,14 +119,22 @@ class MutualMethod:
         return MutualPair(student if self.form == "joint" else None, teacher, self.deploy)
 
     def needs(self, student: nn.Module) -> Needs:
-        """The streams of the networks, the labels, and logits where one side is stored."""
+        """The streams of the networks, the labels, and logits where one side is stored.
+
+        Where a transfer counts, rows without a label are learned from as well.
+        """
         assert isinstance(student, MutualPair)
-        return Needs(inputs=student.streams, logits_of=self._stored_names(), labels=self.label_kind)
+        return Needs(
+            inputs=student.streams,
+            logits_of=self._stored_names(),
+            labels=self.label_kind,
+            takes_unlabelled=any(self.transfers.values()),
+        )
 
     def loss(self, student: nn.Module, batch: Batch) -> LossParts:
         """The sum for all networks that are trained; parts are unweighted.
 
-        Rows without labels count in the transfer terms.
+        Rows without labels count in the transfer terms alone.
 
         Raises:
             InvalidValueError: The batch has no labels.
@@ -184,17 +202,16 @@ class MutualMethod:
         return tuple(dict.fromkeys(self.stored[transfer.kind] for transfer in self.transfers))
 
     def _require_stored(self, learning: LearningShape) -> None:
-        num_classes = len(learning.class_names)
         for name in self._stored_names():
             if name not in learning.targets:
                 raise UnknownNameError("teacher of the store", name, learning.targets)
             target = learning.targets[name]
-            if target.num_steps or target.num_classes != num_classes:
+            if target.num_steps:
                 raise InvalidValueError(
-                    f"{name!r} stored {target.num_classes} logits for {target.num_steps or 'no'} "
-                    f"steps but there are {num_classes} labels of whole clips; store the targets "
-                    "of a teacher that was trained on these labels"
+                    f"{name!r} stored logits for {target.num_steps} steps but the labels are of "
+                    "whole clips; store the targets of a teacher that was trained on these labels"
                 )
+            require_same_classes(name, target, learning.class_names, WAY_OUT)
 
 
 @register_method

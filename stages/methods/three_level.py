@@ -29,7 +29,14 @@ from avkd.stages.losses.embedding import cosine_distance, mean_squared_error
 from avkd.stages.losses.geometry import unit_vectors
 from avkd.stages.losses.margin import aam_softmax, margin_alignment
 from avkd.stages.losses.relational import RELATIONAL_DISTANCES, relational_distance
-from avkd.stages.methods.batch import Batch, LearningShape, LossParts, Needs, TargetShape
+from avkd.stages.methods.batch import (
+    Batch,
+    LearningShape,
+    LossParts,
+    Needs,
+    TargetShape,
+    require_same_classes,
+)
 from avkd.stages.methods.clip_student import ClipStudent, Prediction
 from avkd.stages.methods.heads import AAM_SCALE, build_head
 from avkd.stages.methods.registry import register_method, require_stream_encoder
@@ -39,6 +46,10 @@ PARTS = ("aam", "label", "embedding", "distribution")
 EMBEDDING_LEVELS = ("cosine", "mse", "margin")
 WITHIN_EACH_SIDE = ("similarity", "rkd")
 """The distances that compare relations, whatever the widths: they look past a projection."""
+WAY_OUT = (
+    "train it on the same split and labels, name them in its order as data.classes, or set "
+    "method.options.label_weight=0"
+)
 LEAST_CLIPS: Mapping[str, int] = {"mmd": 2, "info_nce": 2}
 """Of a batch that has a distribution; 3 for all others."""
 
@@ -138,18 +149,16 @@ class ThreeLevelMethod:
         if not (self.label_weight or self.compares_embeddings):
             return ThreeLevelPair(student, "", 0)
         teacher, shape = self._find_teacher(learning)
-        if self.label_weight and shape.num_classes != num_classes:
-            raise InvalidValueError(
-                f"teacher {teacher!r} knows {shape.num_classes} classes but there are "
-                f"{num_classes} labels; train it on the same split and labels, or set "
-                "method.options.label_weight=0"
-            )
+        if self.label_weight:
+            require_same_classes(teacher, shape, learning.class_names, WAY_OUT)
         # Fresh weights are drawn after the student's: they begin alike with and without a teacher.
         size = shape.embedding_size if self._needs_same_width else 0
         return ThreeLevelPair(student, teacher, size)
 
     def needs(self, student: nn.Module) -> Needs:
-        """The encoder's streams, one label a clip, and what the levels that count compare.
+        """The encoder's streams, labels, and what the levels that count compare.
+
+        Where a level counts, rows without a label are learned from as well.
 
         Raises:
             InvalidValueError: It is another kind of student.
@@ -161,13 +170,15 @@ class ThreeLevelMethod:
             logits_of=(student.teacher,) if self.label_weight else (),
             embeddings_of=(student.teacher,) if self.compares_embeddings else (),
             labels="class",
+            takes_unlabelled=bool(self.label_weight or self.compares_embeddings),
         )
 
     def loss(self, student: nn.Module, batch: Batch) -> LossParts:
         """The weighted sum of AAM-Softmax over labelled clips and of each level over all.
 
-        The parts are unweighted. ``accuracy`` is of the labelled clips. A batch with too few clips
-        for the distribution level, as the last of an epoch may be, goes without it and its part.
+        The parts are unweighted. ``accuracy`` is of the labelled clips, and no part where there are
+        none; ``aam`` is 0 then. A batch with too few clips for the distribution level, as the last
+        of an epoch may be, goes without it and its part.
 
         Raises:
             InvalidValueError: The batch has no labels, or the temperature was not stored.
@@ -180,9 +191,10 @@ class ThreeLevelMethod:
         losses |= self._levels(said, batch)
         weights = dict(zip(PARTS, self.weights.values(), strict=True))
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
-        hits = (said.logits.detach().argmax(dim=-1) == batch.labels).float()
         parts = {name: loss.detach() for name, loss in losses.items()}
-        parts["accuracy"] = mean_of_kept(hits, batch.labels >= 0)
+        if (batch.labels >= 0).any():
+            hits = (said.logits.detach().argmax(dim=-1) == batch.labels).float()
+            parts["accuracy"] = mean_of_kept(hits, batch.labels >= 0)
         return LossParts(total=total, parts=parts)
 
     def _levels(self, said: TaughtSpeech, batch: Batch) -> dict[str, Tensor]:

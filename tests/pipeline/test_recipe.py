@@ -86,6 +86,8 @@ def test_json_with_a_wrong_field_is_refused(change: dict[str, object], words: st
         ("encoder.options.norm=batch", "encoder.options.norm", "batch"),
         ("encoder.options.norm=none", "encoder.options.norm", None),
         ("encoder.options.widths=[8, 16]", "encoder.options.widths", [8, 16]),
+        ("encoder.options.body_options.hop=3e-2", "encoder.options.body_options.hop", 3e-2),
+        ("encoder.options.a.b.c.d=[1]", "encoder.options.a.b.c.d", [1]),
         ("seed = 7", "seed", 7),
     ],
 )
@@ -94,6 +96,25 @@ def test_an_override_sets_one_field(override: str, field: str, value: object) ->
     assert after.pop(field) == value
     before.pop(field, None)
     assert after == before
+
+
+def test_a_path_goes_into_options_of_options_and_leaves_the_others_there() -> None:
+    inner = {"waveform.body_options.hop": 0.01, "waveform.pool": "mean"}
+    recipe = with_overrides(
+        RECIPE, [f"encoder.options={json.dumps({'options': inner, 'whole.name': 1})}"]
+    )
+    changed = with_overrides(
+        recipe,
+        [
+            "encoder.options.options.waveform.body_options.hop=0.03",
+            "encoder.options.options.waveform.body_options.norm=none",
+            "encoder.options.whole.name=2",
+        ],
+    )
+    assert changed.encoder.options == {
+        "options": {**inner, "waveform.body_options.hop": 0.03, "waveform.body_options.norm": None},
+        "whole.name": 2,
+    }
 
 
 def test_overrides_are_judged_together() -> None:
@@ -111,6 +132,9 @@ def test_overrides_are_judged_together() -> None:
         ("optimiser.name=rmsprop", "'adam', 'adamw' or 'sgd'"),
         ("seed.x=1", "plain value"),
         ("method.options.temperature.x=1", "plain value"),
+        ("method.options.temperature.x.y=1", "option temperature.x.y: temperature is a plain"),
+        ('method.options.a.b={"c": 1}', r"as \.\.\.a\.b\.KEY=VALUE"),
+        ("encoder.optoins.widths.x=1", "did you mean encoder.options"),
         ("seed", "field=value"),
     ],
 )

@@ -35,6 +35,7 @@ def test_a_recipe_as_it_comes_needs_no_more_than_its_name(name: str, variant: st
         ["method.name=soundnet", "method.options={}"],
         ['encoder.options={"body_options": {"widths": [4, 8]}, "a.b.c": 1.0, "none": null}'],
         ["evaluation.layer=stage1"],
+        ["encoder.options.options.waveform.body_options.widths=[2, 4]"],
     ],
 )
 def test_a_changed_recipe_comes_back_from_its_options(overrides: list[str]) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from avkd.errors import CorpusError
+from avkd.errors import CorpusError, InvalidValueError
 from avkd.pipeline.recipe import Recipe, with_overrides
 from avkd.pipeline.recipes.registry import get_recipe
 from avkd.pipeline.run_dir import RunDir
@@ -37,7 +37,7 @@ def speaker(row: int) -> str:
     return SPEAKERS[row % 3] if row < TEST_ROW else f"test-{row % 3}"
 
 
-def clip_row(row: int) -> ClipRow:
+def clip_row(row: int, *, is_labelled: bool = True) -> ClipRow:
     return ClipRow(
         row=row,
         clip_id=clip_id(f"r{row}", 0.0, 0.5),
@@ -46,7 +46,10 @@ def clip_row(row: int) -> ClipRow:
         start_seconds=0.0,
         duration_seconds=0.5,
         num_steps=1,
-        metadata={"split": "train" if row < TEST_ROW else "test", "speaker": speaker(row)},
+        metadata={
+            "split": "train" if row < TEST_ROW else "test",
+            "speaker": speaker(row) if is_labelled else "",
+        },
     )
 
 
@@ -97,9 +100,9 @@ def waveform_spec() -> ProducerSpec:
     return ProducerSpec(kind="input", name="waveform", outputs=(waveform,), fingerprint={})
 
 
-def build_store(folder: Path, *, is_sparse: bool) -> Store:
+def build_store(folder: Path, *, is_sparse: bool, num_labelled: int = NUM_ROWS) -> Store:
     store = Store.create(str(folder), clip_policy=asdict(POLICY), rows_per_shard=NUM_ROWS)
-    store.plan_clips([clip_row(row) for row in range(NUM_ROWS)])
+    store.plan_clips([clip_row(row, is_labelled=row < num_labelled) for row in range(NUM_ROWS)])
     fill(
         store,
         waveform_spec(),
@@ -169,3 +172,28 @@ def test_a_speaker_in_two_splits_is_refused(tmp_path: Path, tiny: Recipe, run: s
     store.plan_clips([shared])
     with pytest.raises(CorpusError, match="'ann' is in split 'train' and in 'test'"):
         train_student(store.url, run, tiny, device="cpu")
+
+
+def test_a_teacher_of_the_same_speakers_in_another_order_is_refused(
+    voices: Store, tiny: Recipe, run: str
+) -> None:
+    turned = with_overrides(tiny, ['data.classes=["cal", "bob", "ann"]'])
+    with pytest.raises(InvalidValueError, match="class 0 of teacher 'av' is 'ann'"):
+        train_student(voices.url, run, turned, device="cpu")
+    assert not Path(run).exists()
+
+
+def test_the_student_learns_from_the_teachers_word_on_rows_of_nobody(
+    tmp_path: Path, tiny: Recipe, run: str
+) -> None:
+    store = build_store(tmp_path / "store", is_sparse=False, num_labelled=7)
+    brief = with_overrides(tiny, ["schedule.num_epochs=2", "data.batch_size=3"])
+    report = train_student(store.url, run, brief, device="cpu")
+    num_learned = report.num_clips + report.num_validation_clips
+    assert (num_learned, report.num_left_out) == (TEST_ROW, 0)
+    losses = [r for r in read_metrics(RunDir(path=Path(run)).metrics_file) if "loss" in r]
+    assert all(np.isfinite(record["loss"]) for record in losses)
+
+    off = [f"method.options.{level}_weight=0" for level in ("label", "embedding", "distribution")]
+    alone = train_student(store.url, f"{run}-alone", with_overrides(brief, off), device="cpu")
+    assert (alone.num_clips + alone.num_validation_clips, alone.num_left_out) == (7, TEST_ROW - 7)

@@ -188,7 +188,7 @@ def test_students_of_steps_and_students_of_clips_are_measured_apart(
     targets = {"dense": TargetShape(num_steps=2, num_classes=6)}
     run = open_run(str(tmp_path / "steps"), recipe, {})
     _, student = build_student(recipe, LearningShape(targets=targets))
-    save_student(run, student, LearningShape(targets=targets), {"dense": tuple("abcdef")})
+    save_student(run, student, LearningShape(targets=targets))
     with pytest.raises(InvalidValueError, match="hears over time"):
         evaluate_rows(str(tmp_path / "steps"), row_store)
     with pytest.raises(InvalidValueError, match="evaluate it on the rows of a store"):

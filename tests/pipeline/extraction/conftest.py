@@ -119,7 +119,7 @@ def save_run(tmp_path: Path) -> SaveRun:
         learning = LearningShape(inputs=inputs, class_names=CLASSES)
         _, student = build_student(recipe, learning)
         kind: LabelKind = "classes" if method.get("task") == "classes" else "class"
-        save_student(run, student, learning, {}, kind)
+        save_student(run, student, learning, kind)
         return str(run.path)
 
     return save

@@ -2,15 +2,21 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from avkd.errors import CorruptStoreError, InvalidValueError, StoreNotFoundError
-from avkd.pipeline.extraction.producers import describe_waveform
+from avkd.pipeline.extraction.producers import (
+    describe_frames,
+    describe_waveform,
+    frames_of_size,
+)
 from avkd.pipeline.extraction.trained import (
     TrainedRun,
+    build_fingerprint,
     describe_trained,
     find_sources,
     is_trained,
@@ -20,6 +26,7 @@ from avkd.pipeline.extraction.trained import (
 from avkd.pipeline.run_dir import RunDir
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import ClipPolicy, WaveformFormat
+from avkd.storage.digest import fingerprint_digest
 from avkd.storage.schema import OutputSpec, ProducerSpec
 from avkd.storage.store import Store
 
@@ -100,6 +107,7 @@ def test_inputs_may_be_longer_than_those_that_were_learned_from() -> None:
     [
         ("waveform", describe_waveform(WaveformFormat(sample_rate=8_000), ClipPolicy())),
         ("frames", producer("input", "frames", (2, 12, 12, 3), ("step", "h", "w", "c"))),
+        ("frames", describe_frames(frames_of_size(16, 12), ClipPolicy(frames_per_step=2))),
         ("pose", producer("input", "pose", (3,), ("feature",))),
         ("seer", producer("teacher", "seer", (5,), ("feature",))),
     ],
@@ -107,6 +115,18 @@ def test_inputs_may_be_longer_than_those_that_were_learned_from() -> None:
 def test_inputs_of_another_form_are_refused(stream: str, other: ProducerSpec) -> None:
     with pytest.raises(InvalidValueError, match=f"'judge' learned from '{stream}' of shape"):
         find_sources(looking_at(stream), {stream: other})
+
+
+def test_the_fingerprint_of_a_run_of_before_is_what_it_was() -> None:
+    """Its classes lay beside the targets; what a store holds of it must not be refused."""
+    rest: dict[str, Any] = {"inputs": {}, "targets": {}, "labels": {}}
+    for more in ({}, {"class_names": {"seer": ["a", "b"]}}):
+        description = {**rest, **more}
+        run = replace(
+            looking_at(), description={**description, "encoder": {}, "method": {}, "more": 1}
+        )
+        fingerprint = build_fingerprint(run, {}, 0, weights_sha256="ab")
+        assert fingerprint["description_sha256"] == fingerprint_digest(description)
 
 
 def test_a_teacher_without_embeddings_cannot_be_looked_at() -> None:

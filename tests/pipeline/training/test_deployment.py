@@ -1,4 +1,5 @@
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from avkd.pipeline.run_dir import RunDir, open_run
 from avkd.pipeline.train import train_student
 from avkd.pipeline.training.deployment import deploy_part
 from avkd.pipeline.training.students import load_clip_student
+from avkd.pipeline.training.tensor_files import read_tensors, write_tensors
 
 INPUTS = {"alpha": torch.randn(6, 1), "beta": torch.randn(6, 1)}
 NUM_STEPS = torch.ones(6, dtype=torch.int64)
@@ -60,6 +62,24 @@ def test_a_part_is_a_run_of_its_own_with_the_weights_of_the_whole(
     assert loaded.weights_sha256 == load_clip_student(joint).weights_sha256
     assert loaded.recipe.method.options["deploy"] == part
     assert RunDir(path=Path(out)).read_origin() == RunDir(path=Path(joint)).read_origin()
+
+
+def test_once_more_writes_only_where_the_weights_are_others(joint: str, tmp_path: Path) -> None:
+    source = str(tmp_path / "joint")
+    copytree(joint, source)
+    deploy_part(source, str(tmp_path / "out"), "audio")
+    out = RunDir(path=tmp_path / "out")
+    text = out.student_file.read_text()
+    # As an older version may have written it: what a store holds is bound to these bytes.
+    out.student_file.write_text(text + "\n")
+    deploy_part(source, str(out.path), "audio")
+    assert out.student_file.read_text() == text + "\n"
+
+    trained = RunDir(path=Path(source)).weights_file
+    write_tensors(trained, {n: each + 1 for n, each in read_tensors(trained).items()})
+    deploy_part(source, str(out.path), "audio")
+    assert out.student_file.read_text() == text
+    assert out.weights_file.read_bytes() == trained.read_bytes()
 
 
 def test_branches_vote_as_they_do_in_the_teacher(joint: str, tmp_path: Path) -> None:

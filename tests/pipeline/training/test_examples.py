@@ -49,6 +49,17 @@ def test_a_split_of_the_corpus_may_be_taken_alone(store: Store) -> None:
     assert len(find_examples(store, ["few"], "none such")) == 0
 
 
+def test_rows_without_a_label_are_examples_only_where_they_are_wanted(store: Store) -> None:
+    column = "split"  # which all have, and one that none has
+    assert len(find_examples(store, ["few"], None, "none such")) == 0
+    kept = find_examples(store, ["few"], None, "none such", keep_unlabelled=True)
+    assert kept.labels == ("",) * 40
+    labelled = find_examples(store, ["few"], None, column)
+    both = find_examples(store, ["few"], None, column, keep_unlabelled=True)
+    assert (both.clip_ids, both.labels) == (labelled.clip_ids, labelled.labels)
+    assert set(both.labels) == {"labelled", "unlabelled"}
+
+
 def test_a_recording_is_wholly_held_out_or_not_at_all(store: Store) -> None:
     examples = find_examples(store, ["dense"])
     train, validation = split_validation(examples, 0.3)

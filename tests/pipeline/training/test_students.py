@@ -6,27 +6,32 @@ import torch
 
 from avkd.errors import CorruptStoreError, StoreNotFoundError
 from avkd.pipeline.recipe import Recipe, with_overrides
+from avkd.pipeline.recipes.registry import get_recipe
 from avkd.pipeline.run_dir import RunDir, open_run
 from avkd.pipeline.training.students import (
     build_recipe_encoder,
     build_student,
+    load_clip_student,
     load_student,
     read_learning_shape,
     save_student,
 )
 from avkd.pipeline.training.tensor_files import read_tensors, write_tensors
+from avkd.stages.encoders.streams import InputShape
 from avkd.stages.methods.batch import LearningShape, TargetShape
 from avkd.stages.methods.student import Student
 
-TARGETS = {"dense": TargetShape(num_steps=2, num_classes=6, embedding_size=4)}
+TARGETS = {
+    "dense": TargetShape(
+        num_steps=2, num_classes=6, embedding_size=4, class_names=("a", "b", "c", "d", "e", "f")
+    )
+}
 
 
 def save_fresh(folder: Path, recipe: Recipe) -> tuple[RunDir, Student]:
     run = open_run(str(folder), recipe, {})
     _, student = build_student(recipe, LearningShape(targets=TARGETS))
-    save_student(
-        run, student, LearningShape(targets=TARGETS), {"dense": ("a", "b", "c", "d", "e", "f")}
-    )
+    save_student(run, student, LearningShape(targets=TARGETS))
     return run, student
 
 
@@ -63,8 +68,67 @@ def test_the_description_says_what_a_reader_without_avkd_needs(
     }
     assert description["sample_rate"] == 22_050
     assert description["num_parameters"] == sum(p.numel() for p in student.parameters())
-    assert description["class_names"]["dense"][1] == "b"
     assert description["targets"]["dense"]["num_classes"] == 6
+    assert description["targets"]["dense"]["class_names"][1] == "b"
+    assert run.student_file.read_text().count('"b"') == 1
+
+
+def save_taught(folder: Path, labels: tuple[str, ...]) -> RunDir:
+    """A student of the classes of ``seer``, in a store where ``ears`` spoke as well."""
+    recipe = get_recipe("mke", "two_moon")
+    learning = LearningShape(
+        targets={
+            "seer": TargetShape(num_steps=0, num_classes=2, class_names=("up", "down")),
+            "ears": TargetShape(num_steps=0, num_classes=0, embedding_size=3),
+        },
+        inputs={
+            "alpha": InputShape(shape=(1,)),
+            "beta": InputShape(shape=(1,)),
+            "frames": InputShape(shape=(4, 8, 8, 3), frames_per_step=2),
+        },
+        class_names=labels,
+    )
+    run = open_run(str(folder), recipe, {})
+    _, student = build_student(recipe, learning)
+    save_student(run, student, learning)
+    assert read_learning_shape(run) == learning
+    return run
+
+
+def age(run: RunDir) -> None:
+    """Rewrite the description as format 2 had it."""
+    description = json.loads(run.student_file.read_text())
+    names = {name: shape.pop("class_names") for name, shape in description["targets"].items()}
+    for shape in description["inputs"].values():
+        del shape["frames_per_step"]
+    taught = {name: each for name, each in names.items() if each}
+    run.student_file.write_text(
+        json.dumps({**description, "format_version": 2, "class_names": taught})
+    )
+
+
+@pytest.mark.parametrize("labels", [(), ("down", "up")])
+def test_a_student_that_learned_no_label_has_the_classes_of_its_teacher_in_their_order(
+    tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    loaded = load_clip_student(save_taught(tmp_path, labels).path)
+    assert loaded.class_names == ("up", "down")
+    assert (loaded.label_kind, loaded.taught_by) == ("none", ("seer",))
+
+
+def test_a_run_folder_of_before_is_read(tmp_path: Path, recipe: Recipe) -> None:
+    run = save_taught(tmp_path / "clips", ())
+    learning = read_learning_shape(run)
+    age(run)
+    assert read_learning_shape(run).targets == learning.targets
+    assert read_learning_shape(run).inputs["alpha"] == learning.inputs["alpha"]
+    loaded = load_clip_student(run.path)
+    assert (loaded.class_names, loaded.taught_by) == (("up", "down"), ("seer",))
+
+    of_steps, _ = save_fresh(tmp_path / "steps", recipe)
+    age(of_steps)
+    assert read_learning_shape(of_steps).targets == TARGETS
+    load_student(of_steps.path)
 
 
 def test_a_seed_gives_the_same_student(recipe: Recipe) -> None:

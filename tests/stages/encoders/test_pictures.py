@@ -50,6 +50,30 @@ def test_the_embedding_is_the_mean_over_real_frames() -> None:
     torch.testing.assert_close(found, torch.stack([vectors[0].mean(dim=0), vectors[1, 0]]))
 
 
+@torch.no_grad()
+def test_every_frame_of_a_real_step_is_seen_where_a_step_has_several() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shown = torch.randint(0, 256, (2, 6, 32, 48, 3), generator=generator).to(torch.uint8)
+    shapes = {"frames": InputShape(shape=(6, 32, 48, 3), frames_per_step=2)}
+    encoder = pictures(shapes, widths=(8, 16)).eval()
+    vectors = encoder.network(encoder.normalise(shown.flatten(0, 1))).reshape(2, 6, 16)
+    found = encoder({"frames": shown}, torch.tensor([3, 1]))
+    expected = torch.stack([vectors[0].mean(dim=0), vectors[1, :2].mean(dim=0)])
+    torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_every_frame_of_a_real_step_is_changed_while_training() -> None:
+    shapes = {"frames": InputShape(shape=(6, 32, 48, 3), frames_per_step=2)}
+    shown, num_steps = frames(4).repeat(1, 2, 1, 1, 1), torch.tensor([3, 1, 2, 3])
+    said = []
+    for flip, each in ((1.0, shown), (0.0, shown.flip(3))):
+        torch.manual_seed(0)
+        encoder = pictures(shapes, widths=(8, 16), flip=flip).train()
+        said.append(encoder({"frames": each}, num_steps))
+    assert torch.equal(*said)
+
+
 def test_padding_does_not_shift_the_statistics_of_training() -> None:
     shown = frames()
     black = shown.clone()

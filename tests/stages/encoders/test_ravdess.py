@@ -72,6 +72,17 @@ def test_frames_of_any_size_and_sound_of_any_rate_are_taken() -> None:
 
 
 @torch.no_grad()
+def test_every_frame_of_a_real_step_is_seen() -> None:
+    torch.manual_seed(0)
+    shown = torch.randint(0, 256, (2, 4, 16, 24, 3)).to(torch.uint8)
+    encoder = ravdess_image({"frames": InputShape(shape=(4, 16, 24, 3), frames_per_step=2)}).eval()
+    vectors = encoder.network(encoder.normalise(shown.flatten(0, 1))).reshape(2, 4, 128)
+    found = encoder({"frames": shown}, torch.tensor([2, 1]))
+    expected = torch.stack([vectors[0].mean(dim=0), vectors[1, :2].mean(dim=0)])
+    torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
 def test_a_louder_neighbour_in_the_batch_is_not_heard() -> None:
     # Decibels are cut off below the loudest of a clip, which must not become that of the batch.
     torch.manual_seed(0)

@@ -19,6 +19,8 @@ SOUND = InputShape(shape=(1, 300), sample_rate=100)
 def test_stored_inputs_with_steps_tell_how_long_a_step_is() -> None:
     frames = InputShape(shape=(3, 8, 8, 3))
     assert samples_per_step({"waveform": SOUND, "frames": frames}, "waveform") == 100
+    twice = InputShape(shape=(6, 8, 8, 3), frames_per_step=2)
+    assert samples_per_step({"waveform": SOUND, "frames": twice}, "waveform") == 100
     lite = InputShape(shape=(4, 24))
     assert samples_per_step({"waveform": SOUND, "lite": lite}, "waveform") == 75
     vector = InputShape(shape=(5,))

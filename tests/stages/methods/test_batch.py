@@ -1,7 +1,9 @@
+import pytest
 import torch
 
+from avkd.errors import InvalidValueError
 from avkd.stages.losses.kl import SparseTargets
-from avkd.stages.methods.batch import Batch
+from avkd.stages.methods.batch import Batch, TargetShape, require_same_classes
 
 
 def make_sparse(num_steps: int) -> SparseTargets:
@@ -29,6 +31,19 @@ def test_total_steps_are_those_of_what_is_stored() -> None:
     assert make_batch().total_steps == 2
 
 
+def test_what_is_stored_of_a_clip_as_a_whole_has_no_steps() -> None:
+    whole, steps = torch.zeros(2, 7), torch.zeros(2, 4, 5)
+    sparse = SparseTargets(
+        values=torch.zeros(2, 3),
+        ids=torch.zeros(2, 3, dtype=torch.int64),
+        log_sum_exp=torch.zeros(2, 1),
+        temperatures=(1.0,),
+    )
+    assert make_batch(targets={"whole": whole, "sparse": sparse, "t": steps}).total_steps == 4
+    assert make_batch(targets={"whole": whole}, embeddings={"t": steps}).total_steps == 4
+    assert make_batch(targets={"s": sparse}, embeddings={"whole": whole}).total_steps == 2
+
+
 def test_every_tensor_moves_to_the_device() -> None:
     batch = make_batch(
         targets={"dense": torch.zeros(2, 4, 5), "sparse": make_sparse(4)},
@@ -44,3 +59,27 @@ def test_every_tensor_moves_to_the_device() -> None:
     assert {tensor.device.type for tensor in (*tensors, sparse.ids)} == {"meta"}
     assert moved.clip_ids == batch.clip_ids
     assert make_batch().to("cpu").labels is None
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "names", "words"),
+    [
+        (3, ("cat", "dog", "owl"), "teacher 'av' knows 3 classes but there are 2 labels; do so"),
+        (2, ("dog", "cat"), "class 0 of teacher 'av' is 'dog' but the label is 'cat'; do so"),
+        (2, ("cat", "cow"), "class 1 of teacher 'av' is 'cow' but the label is 'dog'; do so"),
+    ],
+)
+def test_a_teacher_of_other_classes_is_refused(
+    num_classes: int, names: tuple[str, ...], words: str
+) -> None:
+    shape = TargetShape(num_steps=0, num_classes=num_classes, class_names=names)
+    with pytest.raises(InvalidValueError, match=words):
+        require_same_classes("av", shape, ("cat", "dog"), "do so")
+
+
+@pytest.mark.parametrize("names", [("cat", "dog"), ()])
+def test_a_teacher_of_the_same_classes_or_of_as_many_without_names_is_taken(
+    names: tuple[str, ...],
+) -> None:
+    shape = TargetShape(num_steps=0, num_classes=2, class_names=names)
+    require_same_classes("av", shape, ("cat", "dog"), "do so")

@@ -189,9 +189,12 @@ def test_rows_without_labels_count_in_the_transfers_only(
                 alone = -(truth * probability + (1 - truth) * (1 - probability)).log().sum()
             torch.testing.assert_close(value, alone)
     none = [[-1.0] * 3] * 2 if label_kind == "classes" else [-1, -1]
-    unlabelled = method.loss(Said(), make_batch(none))
+    said = Said()
+    unlabelled = method.loss(said, make_batch(none))
     assert all(unlabelled.parts[n] == 0 for n in unlabelled.parts if not n.startswith("kl/"))
     assert float(unlabelled.total.detach()) > 0
+    unlabelled.total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in said.parameters())
 
 
 def one_way(learner: str, **options: object) -> Method:
@@ -237,6 +240,26 @@ def test_only_targets_of_terms_in_force_are_read(
     assert needs.logits_of == names
     assert needs.inputs == ("alpha",)
     assert needs.labels == "classes"
+    assert needs.takes_unlabelled == bool(names)
+
+
+@pytest.mark.parametrize(
+    ("options", "are_taken"),
+    [
+        ({}, True),
+        ({"single_modal": "off"}, True),
+        ({"single_modal": "to_teacher", "cross_modal": "to_teacher"}, True),
+        ({"single_modal": "to_teacher", "cross_modal": "to_teacher", "mutual": False}, False),
+        ({"single_modal": "off", "cross_modal": "off"}, False),
+        ({"a1": 0.0, "a2": 0.0, "b1": 0.0, "b2": 0.0}, False),
+    ],
+)
+def test_rows_without_labels_are_taken_where_a_transfer_learns_from_them(
+    options: dict[str, Any], are_taken: bool
+) -> None:
+    method = build_method("mutual", visual="beta", **options)
+    student = method.build_student(make_encoder(), make_learning())
+    assert method.needs(student).takes_unlabelled is are_taken
 
 
 def test_sparse_targets_of_all_classes_are_the_dense_ones_where_classes_exclude_each_other() -> (
@@ -364,8 +387,12 @@ def test_wrong_options_are_refused(options: dict[str, object], message: str) -> 
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        (TargetShape(num_steps=0, num_classes=5), "'whole' stored 5 logits for no steps"),
-        (TargetShape(num_steps=4, num_classes=3), "'whole' stored 3 logits for 4 steps"),
+        (TargetShape(num_steps=0, num_classes=5), "'whole' knows 5 classes but there are 3"),
+        (TargetShape(num_steps=4, num_classes=3), "'whole' stored logits for 4 steps"),
+        (
+            TargetShape(num_steps=0, num_classes=3, class_names=("x", "z", "y")),
+            r"class 1 of teacher 'whole' is 'z' but the label is 'y'; .* data\.classes",
+        ),
         (None, "unknown teacher of the store 'whole'"),
     ],
 )

@@ -206,7 +206,32 @@ def test_a_clip_without_a_label_still_learns_from_the_teacher() -> None:
     spoken = Spoken()
     loss = three_level().loss(spoken, batch)
     assert float(loss.parts["aam"]) == 0
-    assert spoken.gradients(loss.total)[0].any()
+    assert "accuracy" not in loss.parts
+    found = spoken.gradients(loss.total)
+    assert found[0].any()
+    assert all(gradient.isfinite().all() for gradient in found)
+
+
+def test_levels_are_over_all_clips_and_aam_softmax_over_the_labelled_ones() -> None:
+    assert BATCH.labels is not None
+    some = BATCH.labels.clone()
+    some[1::2] = -1
+    spoken = Spoken()
+    whole, part = (
+        three_level().loss(spoken, replace(BATCH, labels=each)) for each in (BATCH.labels, some)
+    )
+    for level in ("label", "embedding", "distribution"):
+        assert torch.equal(part.parts[level], whole.parts[level])
+    expected = aam_softmax(spoken.logits[::2] / 32, BATCH.labels[::2], 32.0, 0.2)
+    torch.testing.assert_close(part.parts["aam"], expected.detach())
+
+
+def test_without_levels_a_batch_of_no_labels_has_a_loss_of_zero_and_no_gradient() -> None:
+    spoken = Spoken()
+    batch = replace(BATCH, labels=torch.full((NUM_CLIPS,), -1))
+    loss = only("label_loss_weight").loss(spoken, batch).total
+    assert float(loss.detach()) == 0
+    assert not spoken.gradients(loss)[0].any()
 
 
 @pytest.mark.parametrize(
@@ -323,11 +348,17 @@ def test_only_what_counts_is_read() -> None:
         return method.needs(method.build_student(encoder(), taught()))
 
     assert needs() == Needs(
-        inputs=("alpha",), logits_of=("av",), embeddings_of=("av",), labels="class"
+        inputs=("alpha",),
+        logits_of=("av",),
+        embeddings_of=("av",),
+        labels="class",
+        takes_unlabelled=True,
     )
     assert needs(label_weight=0.0).logits_of == ()
     off = {**OFF, "label_weight": 1.0}
     assert needs(**off).embeddings_of == ()
+    assert needs(**off).takes_unlabelled
+    assert not needs(**{**OFF, "label_loss_weight": 1.0}).takes_unlabelled
 
 
 def test_the_teacher_is_the_only_one_that_stored_what_is_compared() -> None:
@@ -341,6 +372,17 @@ def test_the_teacher_is_the_only_one_that_stored_what_is_compared() -> None:
     ("learning", "words"),
     [
         (taught(num_classes=3), "'av' knows 3 classes but there are 4 labels"),
+        (
+            shape_of(
+                av=TargetShape(
+                    num_steps=0,
+                    num_classes=4,
+                    embedding_size=SIZE,
+                    class_names=("ann", "cal", "bob", "dee"),
+                )
+            ),
+            r"class 1 of teacher 'av' is 'cal' but the label is 'bob'; .* data\.classes",
+        ),
         (shape_of(), "one teacher but none stored logits and embeddings"),
         (
             shape_of(
