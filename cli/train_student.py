@@ -12,6 +12,7 @@ from avkd.cli.training_options import (
     Overrides,
     RecipeName,
     Seeds,
+    Split,
     Variant,
     WhichDevice,
     train_and_tell,
@@ -28,9 +29,7 @@ def train_student(
     teacher: Annotated[
         list[str] | None, typer.Option(help="Learn from these only.", metavar="NAME")
     ] = None,
-    split: Annotated[
-        str, typer.Option(help="Learn from the rows of this split of the corpus only.")
-    ] = "",
+    split: Split = "",
     label_column: LabelColumn = "",
     seed: Seeds = None,
     override: Overrides = None,

@@ -12,6 +12,7 @@ from avkd.cli.training_options import (
     Overrides,
     RecipeName,
     Seeds,
+    Split,
     Variant,
     WhichDevice,
     train_and_tell,
@@ -24,9 +25,7 @@ def train_teacher(
     run: Annotated[str, typer.Argument(help="The folder of the teacher, new or to go on with.")],
     recipe: RecipeName,
     variant: Variant = "",
-    split: Annotated[
-        str, typer.Option(help="Learn from the rows of this split of the corpus only.")
-    ] = "",
+    split: Split = "",
     label_column: LabelColumn = "",
     group_column: Annotated[
         str, typer.Option(help="Refuse splits that share a value of this column, as a speaker.")

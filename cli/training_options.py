@@ -34,6 +34,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a field of the recipe.", metavar="FIELD=VALUE"),
 ]
+Split = Annotated[str, typer.Option(help="Learn from the rows of this split of the corpus only.")]
 LabelColumn = Annotated[str, typer.Option(help="The corpus column of the labels.")]
 WhichDevice = Annotated[Device, typer.Option(help="Where it trains.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]

@@ -4,12 +4,10 @@ Only numbers that were taken in one way are compared: the same split and labels,
 the same probe.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from avkd.errors import UnknownNameError
 from avkd.pipeline.comparison.groups import RunGroup, group_runs
@@ -20,6 +18,7 @@ from avkd.pipeline.comparison.plot import draw_comparison
 from avkd.pipeline.comparison.protocols import choose_protocol, find_evaluation
 from avkd.pipeline.comparison.tables import PLOT_FILE, render_markdown
 from avkd.pipeline.evaluation.rows import AGREEMENT
+from avkd.pipeline.report_json import report_to_json
 from avkd.pipeline.run_dir import write_text
 from avkd.stages.metrics.classification import SeedSummary, summarise_seeds
 
@@ -69,7 +68,7 @@ class Comparison:
         ):
             summaries = {name: scores.summarise(name) for name in scores.values}
             place["summary"] = {n: None if s is None else asdict(s) for n, s in summaries.items()}
-        return json.dumps(_without_infinite(document), indent=2)
+        return report_to_json(document)
 
 
 def compare_runs(
@@ -184,11 +183,3 @@ def _find_notes(groups: Sequence[RunGroup], protocol: Protocol) -> Iterator[str]
     if len(seeds) > 1:
         told = ", ".join(f"{group.name} {len(group.runs)}" for group in groups)
         yield f"numbers of seeds differ: {told}"
-
-
-def _without_infinite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_infinite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_infinite(inner) for inner in value]
-    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,10 +1,9 @@
 """Measuring a frozen student on labelled sounds, beside its controls."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 
@@ -14,6 +13,7 @@ from avkd.pipeline.evaluation.datasets import EvaluationDataset
 from avkd.pipeline.evaluation.measures import DISTILLED, MEASURES
 from avkd.pipeline.evaluation.scores import ProbeScore
 from avkd.pipeline.evaluation.trials import ALL_LABELS
+from avkd.pipeline.report_json import report_to_json
 from avkd.pipeline.run_dir import RunDir, write_text
 from avkd.pipeline.training.students import load_student
 
@@ -68,7 +68,7 @@ class EvaluationReport:
 
     def to_json(self) -> str:
         """Indented JSON; accuracies that do not exist are null."""
-        return json.dumps(_without_nan(asdict(self)), indent=2)
+        return report_to_json(asdict(self))
 
 
 def evaluate_run(
@@ -131,11 +131,3 @@ def evaluate_run(
 
 def _choose_device(device: str) -> torch.device:
     return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and value != value else value

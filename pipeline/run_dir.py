@@ -120,17 +120,26 @@ def write_text(file: Path, text: str) -> None:
     Raises:
         StoreUnwritableError: It cannot be written.
     """
+    write_bytes(file, text.encode(), "choose another run folder")
+
+
+def write_bytes(file: Path, data: bytes, way_out: str) -> None:
+    """Put a whole file in its place at once; ``way_out`` ends the message where that fails.
+
+    Raises:
+        StoreUnwritableError: It cannot be written.
+    """
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with temporary.open("wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
     except OSError as error:
         raise StoreUnwritableError(
-            f"{file} cannot be written: {error.strerror or error}; choose another run folder"
+            f"{file} cannot be written: {error.strerror or error}; {way_out}"
         ) from error
 
 

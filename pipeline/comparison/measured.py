@@ -7,7 +7,7 @@ from math import nan
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from avkd.errors import InvalidValueError
+from avkd.errors import CorruptStoreError, InvalidValueError
 from avkd.pipeline.evaluation.measures import DISTILLED
 from avkd.pipeline.evaluation.row_files import predictions_file
 from avkd.pipeline.recipe import Recipe
@@ -86,11 +86,12 @@ def read_measured(run: str) -> MeasuredRun:
     Raises:
         StoreNotFoundError: There is no run.
         InvalidValueError: It has no evaluation.
+        CorruptStoreError: A report is damaged.
     """
     folder = RunDir(path=Path(run))
     recipe = folder.read_recipe()
     files = sorted(folder.path.glob(folder.evaluation_file("*").name))
-    reports = [json.loads(file.read_text("utf-8")) for file in files]
+    reports = [_read_report(file) for file in files]
     if not reports:
         raise InvalidValueError(
             f"{run} has no evaluation to compare; make one with avkd evaluate {run} STORE"
@@ -104,6 +105,16 @@ def read_measured(run: str) -> MeasuredRun:
             for each in reports
         ),
     )
+
+
+def _read_report(file: Path) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise CorruptStoreError(
+            f"{file} cannot be read: {error}; evaluate the run again"
+        ) from error
+    return report
 
 
 def _read_rows(run: Path, report: Mapping[str, Any]) -> Evaluation:

@@ -127,9 +127,10 @@ class DecodeChild:
     def _reap(self) -> None:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
             # What was not yet written cannot be now.
             with suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
+                pipe.close()
         remove_copies(self._process.pid)
 
 

@@ -63,7 +63,7 @@ def train_classifier(
             batch = _batch(waveforms[places], labels[places]).to(device)
             loss = method.loss(student, batch).total
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             optimiser.step()
     return student.eval()
 

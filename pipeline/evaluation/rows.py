@@ -3,13 +3,11 @@
 What a stored teacher said of the same rows can be scored beside it, without running the teacher.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -32,6 +30,7 @@ from avkd.pipeline.evaluation.row_scores import (
 )
 from avkd.pipeline.evaluation.row_targets import read_teacher_rows
 from avkd.pipeline.evaluation.row_trials import Predict
+from avkd.pipeline.report_json import report_to_json
 from avkd.pipeline.run_dir import RunDir, write_text
 from avkd.stages.metrics.classification import SeedSummary, summarise_seeds
 from avkd.storage import layout, objects
@@ -72,7 +71,7 @@ class RowsReport:
 
     def to_json(self) -> str:
         """Indented JSON; numbers that do not exist are null."""
-        return json.dumps(_without_infinite(asdict(self)), indent=2)
+        return report_to_json(asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,11 +222,3 @@ def _find_notes(asked: SettledRows, run: str, scores: Sequence[RowScores]) -> tu
 def _absolute(url: str) -> str:
     local = objects.local_path(url)
     return url if local is None else str(local.resolve())
-
-
-def _without_infinite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_infinite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_infinite(inner) for inner in value]
-    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,7 +1,7 @@
 """What a request leaves open, settled by the store or else by the defaults of a new one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from avkd.errors import InvalidValueError
 from avkd.pipeline.extraction.policy import read_policy as read_policy
@@ -36,14 +36,13 @@ def choose_policy(
     if not has_files:
         _refuse_media(request)
         return None
-    stored = asdict(ClipPolicy()) if store is None else dict(store.clip_policy)
-    chosen: dict[str, object] = {}
-    for name, value in stored.items():
-        asked = getattr(request, name)
-        if store is not None:
-            _refuse_change(name, asked, value, store.url)
-        chosen[name] = value if asked is None else asked
-    return ClipPolicy(**chosen)  # type: ignore[arg-type]
+    policy = ClipPolicy() if store is None else read_policy(store)
+    assert policy is not None
+    asked = {name: getattr(request, name) for name in asdict(policy)}
+    if store is not None:
+        for name, value in asked.items():
+            _refuse_change(name, value, getattr(policy, name), store.url)
+    return replace(policy, **{name: value for name, value in asked.items() if value is not None})
 
 
 def choose_rows_per_shard(request: ExtractRequest, store: Store | None) -> int:

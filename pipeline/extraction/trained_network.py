@@ -8,8 +8,7 @@ clip of a batch finds the same in each.
 Conventions: B clips of a batch; a place counts from the start of its shard.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +40,7 @@ from avkd.pipeline.training.students import load_clip_student
 from avkd.stages.methods.clip_student import ClipStudent, Prediction
 from avkd.stages.teachers.declaration import TORCH_CPU_THREADS
 from avkd.stages.teachers.request import TeacherRequest
+from avkd.stages.teachers.runtime import cpu_threads
 from avkd.storage.schema import ClipRow, ProducerSpec
 from avkd.storage.store import Store
 
@@ -151,7 +151,7 @@ def _predict_rows(
 
 
 def _predict(student: ClipStudent, inputs: Mapping[str, Tensor], num_steps: Tensor) -> Prediction:
-    with _one_thread(), torch.inference_mode():
+    with cpu_threads(TORCH_CPU_THREADS), torch.inference_mode():
         prediction: Prediction = student(inputs, num_steps)
     return prediction
 
@@ -186,14 +186,3 @@ def _to_tensor(array: npt.NDArray[Any]) -> Tensor:
 def _pad(array: npt.NDArray[Any], num_rows: int, value: int) -> npt.NDArray[Any]:
     tail = np.full((num_rows, *array.shape[1:]), value, array.dtype)
     return np.concatenate([array, tail])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Some of torch's CPU kernels sum in an order that the number of threads decides."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(TORCH_CPU_THREADS)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,12 +1,12 @@
 """Named tensors to safetensors files and back."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
-from avkd.errors import CorruptStoreError, StoreUnwritableError
+from avkd.errors import CorruptStoreError
+from avkd.pipeline.run_dir import write_bytes
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -18,17 +18,7 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
     from safetensors.torch import save
 
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    except OSError as error:
-        raise StoreUnwritableError(
-            f"{file} cannot be written: {error.strerror or error}; free space or permissions"
-        ) from error
+    write_bytes(file, data, "free space or permissions")
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

@@ -208,8 +208,9 @@ def initialise(module: nn.Module) -> None:
     """Draw weights as the released code does: N(0, 0.01), gammas N(1, 0.02), zero biases."""
     for part in module.modules():
         if isinstance(part, nn.Conv1d):
+            assert part.bias is not None
             init.normal_(part.weight, 0.0, WEIGHT_SD)
-            init.zeros_(part.bias)  # type: ignore[arg-type]
+            init.zeros_(part.bias)
         elif isinstance(part, nn.BatchNorm1d):
             init.normal_(part.weight, 1.0, GAMMA_SD)
             init.zeros_(part.bias)

@@ -1,18 +1,16 @@
 """The Kullback-Leibler divergence of clips: one distribution of the student for each.
 
 Conventions: B clips, S steps, K classes, as ``kl``; weighted with the squared temperature, mean
-over clips. float64 stays float64, except against sparse targets.
+over clips. float64 stays float64.
 """
-
-from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import kl_div, log_softmax
 
 from avkd.errors import InvalidValueError
-from avkd.stages.losses.batch_rules import in_full_precision, require_above_zero
-from avkd.stages.losses.kl import SparseTargets, sparse_kl_per_step
+from avkd.stages.losses.batch_rules import require_above_zero
+from avkd.stages.losses.kl import SparseTargets, dense_kl, sparse_kl_per_step
+from avkd.stages.losses.steps import blank_masked_steps, real_steps
 
 
 def clip_kl(
@@ -56,18 +54,12 @@ def clip_kl_per_clip(
             f"targets are {tuple(shape)} with a step axis; give num_steps, the real steps of a clip"
         )
     # Every step pulls on the same logits: nan in a masked one would reach them as 0 * nan.
-    target = _blank(target, ~real_steps(num_steps, shape[1], student_BK.device))
+    if isinstance(target, SparseTargets):
+        target = target.blank_masked_steps(num_steps)
+    else:
+        target = blank_masked_steps(target, num_steps)
     student_BSK = student_BK[:, None].expand(-1, shape[1], -1)
     return mean_real_steps(_divergence(student_BSK, target, temperature), num_steps)
-
-
-def dense_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL(teacher || student) along the last axis, from logits, times temperature squared."""
-    student, teacher = in_full_precision(student, teacher)
-    student_log = log_softmax(student / temperature, dim=-1)
-    teacher_log = log_softmax(teacher / temperature, dim=-1)
-    pointwise = kl_div(student_log, teacher_log, reduction="none", log_target=True)
-    return pointwise.sum(dim=-1) * temperature**2
 
 
 def mean_real_steps(values_BS: Tensor, num_steps: Tensor) -> Tensor:
@@ -77,26 +69,10 @@ def mean_real_steps(values_BS: Tensor, num_steps: Tensor) -> Tensor:
     return values_BS.masked_fill(~real, 0).sum(dim=-1) / real.sum(dim=-1).clamp_min(1)
 
 
-def real_steps(num_steps: Tensor, total_steps: int, device: torch.device) -> Tensor:
-    """(B, S) of bool: the steps below each clip's ``num_steps`` (B,)."""
-    return torch.arange(total_steps, device=device) < num_steps.to(device)[:, None]
-
-
 def _divergence(student: Tensor, target: Tensor | SparseTargets, temperature: float) -> Tensor:
     if isinstance(target, SparseTargets):
         return sparse_kl_per_step(student, target, temperature)
     return dense_kl(student, target, temperature)
-
-
-def _blank(target: Tensor | SparseTargets, masked_BS: Tensor) -> Tensor | SparseTargets:
-    masked = masked_BS[..., None]
-    if isinstance(target, Tensor):
-        return target.masked_fill(masked, 0)
-    return replace(
-        target,
-        values=target.values.masked_fill(masked, 0),
-        log_sum_exp=target.log_sum_exp.masked_fill(masked, 0),
-    )
 
 
 def _require_targets(student_BK: Tensor, shape: torch.Size, *, is_sparse: bool) -> None:

@@ -17,9 +17,9 @@ from avkd.stages.losses.batch_rules import (
     require_clips,
     require_pair,
 )
-from avkd.stages.losses.clip_level import dense_kl
 from avkd.stages.losses.correlation import pearson
 from avkd.stages.losses.geometry import matrix_product
+from avkd.stages.losses.kl import dense_kl
 
 
 def dkd(

@@ -22,10 +22,10 @@ from avkd.stages.losses.batch_rules import (
     require_pair,
     require_same_clips,
 )
-from avkd.stages.losses.clip_level import dense_kl
 from avkd.stages.losses.contrastive import info_nce
 from avkd.stages.losses.correlation import pearson
 from avkd.stages.losses.geometry import matrix_product, off_diagonal, unit_vectors
+from avkd.stages.losses.kl import dense_kl
 from avkd.stages.losses.mmd import mmd
 
 RelationalName: TypeAlias = Literal["mmd", "similarity", "rkd", "info_nce", "pkd"]

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from avkd.errors import InvalidValueError
 from avkd.stages.encoders.registry import Encoder
 from avkd.stages.encoders.streams import StreamEncoder
-from avkd.stages.losses.clip_level import clip_kl_per_clip, dense_kl
+from avkd.stages.losses.clip_level import clip_kl_per_clip
 from avkd.stages.losses.cross_entropy import (
     LossOn,
     compared,
     cross_entropy_per_clip,
     require_loss_on,
 )
-from avkd.stages.losses.kl import SparseTargets
+from avkd.stages.losses.kl import SparseTargets, dense_kl
 from avkd.stages.methods.batch import Batch, LearningShape, LossParts, Needs
 from avkd.stages.methods.clip_student import ClipStudent, Prediction
 from avkd.stages.methods.heads import build_head

@@ -4,8 +4,9 @@ For each stored teacher a head predicts the teacher's distribution for each step
 KL(teacher || student), summed over teachers and steps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -17,12 +18,12 @@ from avkd.stages.encoders.streams import StreamEncoder
 from avkd.stages.losses.embedding import cosine_distance, l2_of_probabilities
 from avkd.stages.losses.kl import (
     SparseTargets,
-    kl_per_step,
+    kl_over_steps,
     require_same_steps,
-    sparse_kl_per_step,
+    sparse_kl_over_steps,
     torch7_weight,
 )
-from avkd.stages.losses.steps import sum_real_steps
+from avkd.stages.losses.steps import blank_masked_steps, sum_real_steps
 from avkd.stages.methods.batch import Batch, LearningShape, LossParts, Needs, StudentOutput
 from avkd.stages.methods.registry import register_method, require_sound_encoder
 from avkd.stages.methods.student import Student, sound_needs
@@ -83,29 +84,30 @@ class SoundNetMethod:
         weighted: list[Tensor] = []
         parts: dict[str, Tensor] = {}
         for name, logits in output.logits.items():
-            part = sum_real_steps(self._distance(logits, batch.targets[name]), batch.num_steps)
+            part = self._distance(logits, batch.targets[name], batch.num_steps)
             weighted.append(self._weight(name, logits.shape[-1]) * part)
             parts[f"{self.distance}/{name}"] = part.detach()
         for name, embedding in output.embeddings.items():
-            part = sum_real_steps(
-                cosine_distance(embedding, batch.embeddings[name]), batch.num_steps
-            )
+            part = _over_steps(cosine_distance, embedding, batch.embeddings[name], batch.num_steps)
             weighted.append(self.embedding_weight * part)
             parts[f"cosine/{name}"] = part.detach()
         return LossParts(total=torch.stack(weighted).sum(), parts=parts)
 
-    def _distance(self, student: Tensor, target: Tensor | SparseTargets) -> Tensor:
+    def _distance(
+        self, student: Tensor, target: Tensor | SparseTargets, num_steps: Tensor
+    ) -> Tensor:
         if isinstance(target, SparseTargets):
-            require_same_steps(student, target.ids.shape[:2])
             if self.distance != "kl":
                 raise InvalidValueError(
                     f"distance {self.distance!r} needs all logits but these are sparse; "
                     "use 'kl' or store them dense"
                 )
-            return sparse_kl_per_step(student, target, self.temperature)
+            return sparse_kl_over_steps(student, target, num_steps, self.temperature)
+        if self.distance == "kl":
+            return kl_over_steps(student, target, num_steps, self.temperature)
         require_same_steps(student, target.shape[:2])
-        distance = kl_per_step if self.distance == "kl" else l2_of_probabilities
-        return distance(student, target, self.temperature)
+        distance = partial(l2_of_probabilities, temperature=self.temperature)
+        return _over_steps(distance, student, target, num_steps)
 
     def _weight(self, teacher: str, num_classes: int) -> float:
         given = self.teacher_weights.get(teacher, 1.0)
@@ -145,3 +147,10 @@ def soundnet(
         embedding_weight=embedding_weight,
         tile=tile,
     )
+
+
+def _over_steps(
+    distance: Callable[[Tensor, Tensor], Tensor], student: Tensor, target: Tensor, num_steps: Tensor
+) -> Tensor:
+    student, target = (blank_masked_steps(each, num_steps) for each in (student, target))
+    return sum_real_steps(distance(student, target), num_steps)

@@ -24,11 +24,12 @@ from avkd.errors import InvalidValueError, UnknownNameError
 from avkd.stages.encoders.registry import Encoder
 from avkd.stages.encoders.streams import StreamEncoder
 from avkd.stages.losses.batch_rules import mean_of_kept, require_above_zero
-from avkd.stages.losses.clip_level import clip_kl, real_steps
+from avkd.stages.losses.clip_level import clip_kl
 from avkd.stages.losses.embedding import cosine_distance, mean_squared_error
 from avkd.stages.losses.geometry import unit_vectors
 from avkd.stages.losses.margin import aam_softmax, margin_alignment
 from avkd.stages.losses.relational import RELATIONAL_DISTANCES, relational_distance
+from avkd.stages.losses.steps import real_steps
 from avkd.stages.methods.batch import (
     Batch,
     LearningShape,

@@ -48,6 +48,23 @@ class Light:
     """Standard deviation of the sensor noise, in steps of 255."""
 
 
+def draw_light(
+    rng: np.random.Generator,
+    *,
+    brightness: tuple[float, float],
+    tint: tuple[float, float],
+    gamma: tuple[float, float],
+) -> Light:
+    """A light at random: a gain of all colours within ``brightness``, of each within ``tint``."""
+    red, green, blue = (float(gain) for gain in rng.uniform(*brightness) * rng.uniform(*tint, 3))
+    return Light(
+        gains=(red, green, blue),
+        gamma=float(rng.uniform(*gamma)),
+        blur_pixels=float(rng.uniform(0, 3)),
+        noise_levels=float(rng.uniform(1, 10)),
+    )
+
+
 def pose_between(start: Pose, stop: Pose, part: float) -> Pose:
     """The pose at a part, 0 to 1, of the way."""
     return Pose(

@@ -132,8 +132,8 @@ class EfficientNetLite:
         """Rename the package's tensors; a state dict with timm's names stays as it is."""
         if "_conv_stem.weight" not in state:
             return state
-        stages: list[list[nn.Module]] = [list(stage) for stage in network.blocks]  # type: ignore[union-attr]
-        places = [f"blocks.{s}.{b}" for s, stage in enumerate(stages) for b in range(len(stage))]
+        stages = network.get_submodule("blocks").named_children()
+        places = [f"blocks.{s}.{b}" for s, stage in stages for b, _ in stage.named_children()]
         return {_rename_key(key, places, state): tensor for key, tensor in state.items()}
 
     def _check_name(self, family: str) -> None:

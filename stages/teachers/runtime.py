@@ -101,7 +101,7 @@ def _build_torch(network: nn.Module, output_names: Sequence[str], request: Teach
 
     def run(frames: Frames) -> Predictions:
         with (
-            _cpu_threads(TORCH_CPU_THREADS),
+            cpu_threads(TORCH_CPU_THREADS),
             torch.inference_mode(),
             torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_bfloat16),
             # float32 shall mean it, and the same bytes each time: neither TF32 nor trial kernels.
@@ -119,7 +119,7 @@ def _build_torch(network: nn.Module, output_names: Sequence[str], request: Teach
 
 
 @contextmanager
-def _cpu_threads(num_threads: int) -> Iterator[None]:
+def cpu_threads(num_threads: int) -> Iterator[None]:
     """Some of torch's CPU kernels sum in an order that the number of threads decides."""
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)

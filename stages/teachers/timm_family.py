@@ -60,7 +60,8 @@ class TimmFamily:
         """Ask timm."""
         from avkd.stages.teachers.classifier import name_of_layer
 
-        name = name_of_layer(network, network.get_classifier())  # type: ignore[operator]
+        ask = getattr(network, "get_classifier", None)
+        name = name_of_layer(network, ask()) if ask else ""
         if not name:
             raise InvalidValueError(
                 f"timm's {type(network).__name__} has no single classifier layer; "

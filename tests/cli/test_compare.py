@@ -53,3 +53,10 @@ def test_a_run_that_was_not_evaluated_is_told_how(avkd, row_runs):
 
 def test_no_run_is_refused(avkd, tmp_path):
     avkd("compare", tmp_path / "none", tmp_path / "nothing").assert_refused(3, "none")
+
+
+def test_a_folder_that_cannot_be_written_is_refused(avkd, evaluated_runs, tmp_path):
+    (tmp_path / "file").touch()
+    runs = (evaluated_runs / "alone", evaluated_runs / "both")
+    outcome = avkd("compare", *runs, "--split=rows-test", f"--out={tmp_path / 'file'}")
+    outcome.assert_refused(6, "cannot be written")

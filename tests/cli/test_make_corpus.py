@@ -66,3 +66,9 @@ def test_one_speaker_is_refused(avkd, tmp_path):
     (tmp_path / "in" / "1001_DFA_ANG_XX.flv").touch()
     outcome = avkd("make-corpus", "crema-d", tmp_path / "in", tmp_path / "out.csv")
     outcome.assert_refused(2, "one speaker", "1001")
+
+
+def test_a_table_that_cannot_be_written_is_refused(avkd, crema_d, tmp_path):
+    (tmp_path / "file").touch()
+    outcome = avkd("make-corpus", "crema-d", crema_d, tmp_path / "file" / "corpus.csv")
+    outcome.assert_refused(6, "cannot write", "corpus.csv")

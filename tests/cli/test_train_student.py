@@ -78,3 +78,18 @@ def test_a_missing_store_is_refused(avkd, tmp_path):
     outcome = avkd("train-student", tmp_path / "none", tmp_path / "run", *OPTIONS)
     outcome.assert_refused(3, "none")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("run", "options", "words"),
+    [
+        ("run", ("--recipe=mutual", "--teacher=seer"), ("rounds make their own", "--teacher")),
+        ("run", ("--recipe=soundnet_logmel",), ("rounds need labels", "--label-column")),
+        ("run", ("--recipe=mke_teacher",), ("'mke_teacher'", "take --recipe mutual")),
+        ("my run", ("--recipe=mutual",), ("'my run'", "letters")),
+    ],
+)
+def test_what_cannot_be_trained_in_rounds_is_refused(avkd, store, tmp_path, run, options, words):
+    outcome = avkd("train-student", store, tmp_path / run, "--rounds=1", *options)
+    outcome.assert_refused(2, *words)
+    assert not (tmp_path / run).exists()

@@ -17,6 +17,7 @@ from avkd.pipeline.commands import Command, run_command
 from avkd.pipeline.extract import extract_teacher
 from avkd.pipeline.extraction.request import ExtractRequest
 from avkd.pipeline.recipe import Recipe, with_overrides
+from avkd.pipeline.recipe_options import recipe_options
 from avkd.pipeline.recipes.registry import get_recipe
 from avkd.pipeline.rounds import RoundEvent, RoundsPlan, RoundsReport, train_rounds
 from avkd.pipeline.run_dir import RunDir
@@ -290,3 +291,14 @@ def test_finished_rounds_are_seen_as_such_by_commands_in_processes_of_their_own(
     assert again.rounds == report.rounds
     assert again.num_trained == 0
     assert [each["num_shards_done"] for each in said] == [0, 0]
+
+
+def test_the_command_goes_on_with_rounds_and_tells_the_student_to_use(
+    store: Store, recipe: Recipe, run: str, here: Here
+) -> None:
+    report = train_rounds(store.url, run, recipe, 1, device="cpu", start=here)
+    options = (*recipe_options(recipe), "--rounds=1", "--device=cpu")
+    told = here(Command("train-student", (store.url, run, *options)))
+    assert told["student"] == report.student
+    assert told["num_trained"] == 0
+    assert [each["student"] for each in told["rounds"]] == [report.student]

@@ -11,7 +11,7 @@ from avkd.stages.simulation.obstacles import OBSTACLES
 from avkd.stages.simulation.people.microphone import record_voice
 from avkd.stages.simulation.people.portrait import draw_portrait
 from avkd.stages.simulation.people.speech import speak
-from avkd.stages.simulation.rendering import PAN_PIXELS, Actor, Light, render_frames
+from avkd.stages.simulation.rendering import PAN_PIXELS, Actor, draw_light, render_frames
 from avkd.stages.simulation.scenery import draw_scenery
 from avkd.stages.simulation.soundtrack import MixPlan, Soundtrack
 from avkd.stages.simulation.worlds.folders import (
@@ -54,7 +54,7 @@ def build_person_frames(spec: UtteranceSpec) -> Iterator[np.ndarray]:
     return render_frames(
         scenery,
         actors,
-        _draw_light(rng),
+        draw_light(rng, brightness=(0.75, 1.15), tint=(0.94, 1.06), gamma=(0.85, 1.25)),
         num_frames=max(1, round(spec.clip_seconds * spec.frame_rate)),
         frame_size=spec.frame_size,
         rng=rng,
@@ -123,15 +123,3 @@ def write_people_world(
 def _format_corpus(specs: Sequence[UtteranceSpec]) -> str:
     rows = [(spec.path, spec.path, spec.speaker, spec.split) for spec in specs]
     return format_table(("path", "recording_id", "speaker", "split"), rows)
-
-
-def _draw_light(rng: np.random.Generator) -> Light:
-    red, green, blue = (
-        float(gain) for gain in rng.uniform(0.75, 1.15) * rng.uniform(0.94, 1.06, 3)
-    )
-    return Light(
-        gains=(red, green, blue),
-        gamma=float(rng.uniform(0.85, 1.25)),
-        blur_pixels=float(rng.uniform(0, 3)),
-        noise_levels=float(rng.uniform(1, 10)),
-    )

@@ -8,7 +8,7 @@ import numpy as np
 
 from avkd.stages.simulation.files import write_movie, write_text
 from avkd.stages.simulation.obstacles import OBSTACLES
-from avkd.stages.simulation.rendering import PAN_PIXELS, Actor, Light, render_frames
+from avkd.stages.simulation.rendering import PAN_PIXELS, Actor, draw_light, render_frames
 from avkd.stages.simulation.scenery import draw_scenery
 from avkd.stages.simulation.soundtrack import MixPlan, Soundtrack, build_soundtrack
 from avkd.stages.simulation.things.catalog import KINDS
@@ -59,7 +59,7 @@ def build_frames(spec: ThingSpec) -> Iterator[np.ndarray]:
     return render_frames(
         scenery,
         actors,
-        _draw_light(rng),
+        draw_light(rng, brightness=(0.5, 1.2), tint=(0.85, 1.15), gamma=(0.7, 1.5)),
         num_frames=round(spec.clip_seconds * spec.frame_rate),
         frame_size=spec.frame_size,
         rng=rng,
@@ -154,14 +154,4 @@ def _cast(rng: np.random.Generator, appearance: Appearance) -> Actor:
         start=appearance.start,
         stop=appearance.stop,
         mirrored=appearance.mirrored,
-    )
-
-
-def _draw_light(rng: np.random.Generator) -> Light:
-    red, green, blue = (float(gain) for gain in rng.uniform(0.5, 1.2) * rng.uniform(0.85, 1.15, 3))
-    return Light(
-        gains=(red, green, blue),
-        gamma=float(rng.uniform(0.7, 1.5)),
-        blur_pixels=float(rng.uniform(0, 3)),
-        noise_levels=float(rng.uniform(1, 10)),
     )

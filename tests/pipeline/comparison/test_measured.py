@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from avkd.errors import InvalidValueError, StoreNotFoundError
+from avkd.errors import CorruptStoreError, InvalidValueError, StoreNotFoundError
 from avkd.pipeline.comparison.measured import Protocol, read_measured
 
 PROBE = {
@@ -73,3 +73,11 @@ def test_a_run_that_was_not_evaluated_is_told_how(train_rows, tmp_path):
         read_measured(str(tmp_path / "fresh"))
     with pytest.raises(StoreNotFoundError, match="no run"):
         read_measured(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("data", [b'{"name": "rows-te', b"\xff\xfe"])
+def test_a_damaged_report_is_named(own_runs, data):
+    file = own_runs / "alone" / "seed-0" / "evaluation-rows-test.json"
+    file.write_bytes(data)
+    with pytest.raises(CorruptStoreError, match=r"rows-test\.json .*; evaluate the run again"):
+        read_measured(str(file.parent))

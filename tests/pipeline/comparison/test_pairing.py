@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -121,6 +123,20 @@ def test_a_metric_that_is_no_mean_over_clips_is_computed_anew_for_every_draw(con
     ]
     assert pair.over_clips.difference.value == pytest.approx(means[0] - means[1])
     assert pair.over_clips.num_groups == NUM_CLIPS // 2
+
+
+def test_a_metric_of_which_no_draw_can_be_computed_is_compared_over_seeds_alone(contend):
+    def with_kappa(side, values):
+        metrics = [{**e.metrics, "kappa": v} for e, v in zip(side.scored, values, strict=True)]
+        scored = [replace(e, metrics=m) for e, m in zip(side.scored, metrics, strict=True)]
+        return replace(side, scored=tuple(scored))
+
+    low = with_kappa(contend("low", draw_hits(0.4)), (0.1, 0.2))
+    high = with_kappa(contend("high", draw_hits(0.8)), (0.4, 0.6))
+    pair = compare_pair(low, high, CLASS, "kappa")
+    assert pair.over_clips is None
+    assert pair.notes == ("kappa cannot be resampled: no test over clips",)
+    assert pair.over_seeds == compare_seeds([0.1, 0.2], [0.4, 0.6])
 
 
 def test_probes_have_no_clips_to_pair():

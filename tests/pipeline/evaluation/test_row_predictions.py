@@ -123,3 +123,9 @@ def test_recordings_of_another_split_are_refused(row_store, row_runs):
     loaded = load_clip_student(row_runs / "both/seed-0")
     with pytest.raises(CorpusError, match="none of the recordings asked for is in split 'test'"):
         predict_rows(loaded, Store.open(row_store), wanted, device=CPU)
+
+
+def test_sound_of_which_nothing_can_be_decoded_is_refused(hearing_run, build_store):
+    gone = build_store(4, has_waveform=False)
+    with pytest.raises(CorpusError, match="the sound of none of 4 rows can be decoded"):
+        predict_rows(load_clip_student(hearing_run), gone, WantedRows(split=""), device=CPU)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from avkd.errors import CorpusError, UnknownNameError
+from avkd.errors import CorpusError, InvalidValueError, UnknownNameError
 from avkd.pipeline.evaluation.row_predictions import WantedRows
 from avkd.pipeline.evaluation.row_targets import read_teacher_rows
+from avkd.storage.schema import OutputSpec, ProducerSpec
 from avkd.storage.store import Store
 
 LABELLED = WantedRows(split="labelled")
@@ -58,3 +59,11 @@ def test_rows_of_which_none_is_ok_are_refused(build_store):
     wanted = WantedRows(split="", recordings=frozenset({"recording0"}))
     with pytest.raises(CorpusError, match=r"none of the 2 rows of any split .* ok for dense"):
         read_teacher_rows(build_store(20, failed=failed), "dense", wanted)
+
+
+def test_a_teacher_of_other_outputs_has_nothing_to_score(build_store):
+    store = build_store(2)
+    depth = OutputSpec(name="depth", shape=(4, 4), dtype="float16", axes=("row", "column"))
+    store.declare(ProducerSpec(kind="teacher", name="ruler", outputs=(depth,), fingerprint={}))
+    with pytest.raises(InvalidValueError, match=r"'ruler' .* neither logits nor embeddings"):
+        read_teacher_rows(store, "ruler", LABELLED)

@@ -11,7 +11,9 @@ import torch
 from avkd.errors import FingerprintMismatchError
 from avkd.pipeline.extraction import trained_network
 from avkd.pipeline.extraction.trained_network import gather_predictions, load_trained
+from avkd.pipeline.run_dir import RunDir
 from avkd.pipeline.training.students import load_clip_student
+from avkd.pipeline.training.tensor_files import read_tensors, write_tensors
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.storage.schema import OutputSpec, ProducerSpec
 from avkd.storage.store import Store
@@ -102,6 +104,17 @@ def test_a_row_that_is_partly_there_is_looked_at_and_stays_partial(
     np.testing.assert_array_equal(logits[0], logits[1])
     assert logits[0].any()
     assert not logits[2].any()
+
+
+def test_what_a_diverged_network_says_is_not_stored(
+    store: Store, extract: Extract, save_run: SaveRun
+) -> None:
+    run = save_run(store, "vectors", ALPHA)
+    file = RunDir(path=Path(run)).weights_file
+    tensors = read_tensors(file)
+    write_tensors(file, {name: tensor.fill_(torch.inf) for name, tensor in tensors.items()})
+    assert extract(run).status["judge"] == {"not_finite": 8}
+    assert not store.read_rows("judge", "logits", 0, 8).any()
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 32])

@@ -32,6 +32,9 @@ def build(folder: Path, *recordings: tuple[str, str, str]) -> Store:
 def test_splits_of_their_own_are_accepted(tmp_path: Path) -> None:
     store = build(tmp_path, ("a.wav", "train", "ann"), ("b.wav", "test", "bob"))
     refuse_overlap(store, "train", "speaker")
+    shared = build(tmp_path / "shared", ("a.wav", "train", "ann"), ("b.wav", "test", "ann"))
+    with pytest.raises(CorpusError):
+        refuse_overlap(shared, "train", "speaker")
 
 
 def test_a_speaker_on_both_sides_is_refused(tmp_path: Path) -> None:
@@ -52,3 +55,13 @@ def test_an_overlap_that_does_not_touch_the_split_is_none_of_its_business(tmp_pa
         tmp_path, ("a.wav", "train", "ann"), ("b.wav", "test", "bob"), ("c.wav", "dev", "bob")
     )
     refuse_overlap(store, "train", "speaker")
+    refuse_overlap(store, None, "speaker")
+    with pytest.raises(CorpusError, match="speaker 'bob' is in split 'test' and in 'dev'"):
+        refuse_overlap(store, "test", "speaker")
+
+
+def test_recordings_of_nobody_share_no_speaker(tmp_path: Path) -> None:
+    store = build(tmp_path, ("a.wav", "train", ""), ("b.wav", "test", ""), ("b.wav", "dev", ""))
+    refuse_overlap(store, "train", "speaker")
+    with pytest.raises(CorpusError, match=r"file b\.wav is in split 'test' and in 'dev'"):
+        refuse_overlap(store, "test", "speaker")

@@ -5,10 +5,7 @@ from avkd.errors import InvalidValueError
 from avkd.stages.encoders.ecapa import Ecapa, Layer, Res2Convolution, ecapa
 from avkd.stages.encoders.streams import InputShape
 
-SHAPES = {
-    "waveform": InputShape(shape=(1, 48_000), sample_rate=16_000),
-    "lite": InputShape(shape=(3, 6)),
-}
+SHAPES = {"waveform": InputShape(shape=(1, 48_000), sample_rate=16_000)}
 
 
 def small(**options: object) -> Ecapa:
@@ -23,21 +20,6 @@ def test_weights_are_as_many_as_published(channels: int, millions: float) -> Non
     num_weights = sum(p.numel() for p in encoder.parameters())
     assert num_weights == pytest.approx(1e6 * millions, rel=0.01)
     assert encoder.embedding_size == 192
-
-
-@torch.no_grad()
-def test_a_short_clip_has_the_embedding_of_the_clip_cut() -> None:
-    encoder = small().eval()
-    for part in encoder.modules():
-        if isinstance(part, torch.nn.BatchNorm1d):
-            # Fresh shifts are zero, which would hide a forgotten mask.
-            part.bias.normal_()
-    waveform = 0.1 * torch.randn(3, 1, 48_000)
-    padded = encoder({"waveform": waveform}, torch.tensor([3, 2, 1]))
-    for place, steps in enumerate((3, 2, 1)):
-        cut = waveform[place : place + 1, :, : steps * 16_000]
-        alone = encoder({"waveform": cut}, torch.tensor([steps]))
-        torch.testing.assert_close(padded[place : place + 1], alone, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -90,9 +72,3 @@ def test_training_on_one_clip_is_refused() -> None:
 def test_channels_that_do_not_divide_are_refused(channels: int) -> None:
     with pytest.raises(InvalidValueError, match=f"channels {channels} must be a multiple of 8"):
         small(channels=channels)
-
-
-def test_another_rate_is_refused() -> None:
-    wrong = {"waveform": InputShape(shape=(1, 44_100), sample_rate=22_050)}
-    with pytest.raises(InvalidValueError, match="at 22050 Hz but ecapa hears 16000 Hz"):
-        ecapa(wrong)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avkd.errors import InvalidValueError, UnknownNameError
 from avkd.stages.encoders.streams import (
@@ -36,6 +36,7 @@ SMALL: dict[str, dict[str, object]] = {
     "ecapa": {"stream": "voice", "channels": 16, "joined_channels": 24, "bottleneck": 8},
     "fusion": {"streams": {"alpha": "vectors", "lite": "stored"}, "embedding_size": 12},
 }
+ATTENTIVE = {"pool": "attentive"}
 HEARS_BORDERS = {"sound"}
 """Its body's convolutions and normalisation look a little beyond the end of a clip."""
 
@@ -115,6 +116,34 @@ def test_what_lies_beyond_the_real_steps_does_not_matter(name: str) -> None:
     expected = encoder(inputs, num_steps)
     found = encoder(with_other_padding(inputs, num_steps), num_steps)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("ecapa", {}), ("voice_resnet", {}), ("voice_resnet", ATTENTIVE)]
+)
+@torch.no_grad()
+def test_a_short_voice_has_the_embedding_of_the_voice_cut(
+    name: str, options: dict[str, object]
+) -> None:
+    torch.manual_seed(0)
+    encoder = build_stream_encoder(name, SHAPES, **SMALL[name], **options).eval()
+    for part in encoder.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            # Fresh shifts are zero, which would hide a forgotten mask.
+            part.bias.normal_()
+    voice = batch()["voice"]
+    padded = encoder({"voice": voice}, torch.tensor([4, 2, 1]))
+    for place, steps in enumerate((4, 2, 1)):
+        cut = voice[place : place + 1, :, : steps * VOICE_SAMPLES // NUM_STEPS]
+        alone = encoder({"voice": cut}, torch.tensor([steps]))
+        torch.testing.assert_close(padded[place : place + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ecapa", "voice_resnet"])
+def test_a_voice_at_another_rate_is_refused(name: str) -> None:
+    shapes = {"voice": SHAPES["waveform"]}
+    with pytest.raises(InvalidValueError, match=f"at 22050 Hz but {name} hears 16000 Hz"):
+        build_stream_encoder(name, shapes, **SMALL[name])
 
 
 @pytest.mark.parametrize("name", sorted(set(SMALL) - {"vectors"}))

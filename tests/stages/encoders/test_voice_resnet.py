@@ -5,10 +5,7 @@ from avkd.errors import InvalidValueError
 from avkd.stages.encoders.streams import InputShape
 from avkd.stages.encoders.voice_resnet import VoiceResNet, voice_resnet
 
-SHAPES = {
-    "waveform": InputShape(shape=(1, 48_000), sample_rate=16_000),
-    "lite": InputShape(shape=(3, 6)),
-}
+SHAPES = {"waveform": InputShape(shape=(1, 48_000), sample_rate=16_000)}
 
 
 def small(**options: object) -> VoiceResNet:
@@ -22,22 +19,6 @@ def test_weights_are_as_many_as_published() -> None:
     assert sum(p.numel() for p in full.parameters()) == pytest.approx(6.6e6, rel=0.02)
     assert full.embedding.weight.shape == (256, 2 * 256 * 10)
     assert sum(hasattr(block, "first") for block in full.blocks) == 16
-
-
-@pytest.mark.parametrize("pool", ["statistics", "attentive"])
-@torch.no_grad()
-def test_a_short_clip_has_the_embedding_of_the_clip_cut(pool: str) -> None:
-    encoder = small(pool=pool).eval()
-    for part in encoder.modules():
-        if isinstance(part, torch.nn.BatchNorm2d):
-            # Fresh shifts are zero, which would hide a forgotten mask.
-            part.bias.normal_()
-    waveform = 0.1 * torch.randn(3, 1, 48_000)
-    padded = encoder({"waveform": waveform}, torch.tensor([3, 2, 1]))
-    for place, steps in enumerate((3, 2, 1)):
-        cut = waveform[place : place + 1, :, : steps * 16_000]
-        alone = encoder({"waveform": cut}, torch.tensor([steps]))
-        torch.testing.assert_close(padded[place : place + 1], alone, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -69,9 +50,6 @@ def test_options_out_of_range_are_refused(options: dict[str, object], message: s
         small(**options)
 
 
-def test_another_rate_and_too_little_sound_are_refused() -> None:
-    wrong = {"waveform": InputShape(shape=(1, 44_100), sample_rate=22_050)}
-    with pytest.raises(InvalidValueError, match="at 22050 Hz but voice_resnet hears 16000 Hz"):
-        voice_resnet(wrong)
+def test_too_little_sound_is_refused() -> None:
     with pytest.raises(InvalidValueError, match="needs 512 samples, got 511"):
         small()({"waveform": torch.zeros(1, 1, 511)}, torch.tensor([1]))

@@ -59,7 +59,6 @@ def test_batches_that_are_too_small_name_the_smallest() -> None:
     ("labels", "message"),
     [
         (torch.tensor([0, 3]), "labels run from 0 to 3; 3 classes go from 0 to 2"),
-        (torch.tensor([-2, 0]), "labels run from -2"),
         (torch.tensor([0]), "one class number for each of 2 clips"),
         (torch.tensor([0.0, 1.0]), "torch.float32"),
     ],
@@ -69,8 +68,10 @@ def test_labels_outside_the_classes_are_refused(labels: torch.Tensor, message: s
         require_class_labels(labels, torch.zeros(2, 3))
 
 
-def test_labels_may_be_missing() -> None:
+def test_labels_may_be_missing_as_minus_one_and_no_other_number() -> None:
     require_class_labels(torch.tensor([-1, 2]), torch.zeros(2, 3))
+    with pytest.raises(InvalidValueError, match="labels run from -2 to 2"):
+        require_class_labels(torch.tensor([-2, 2]), torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])

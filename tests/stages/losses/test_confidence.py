@@ -121,3 +121,5 @@ def test_values_out_of_range_are_refused() -> None:
         quantile_mask(logits[:0])
     with pytest.raises(InvalidValueError, match=r"\(2,\) thresholds for 3 classes"):
         class_threshold_mask(logits, torch.zeros(2))
+    with pytest.raises(InvalidValueError, match="threshold nan must be from 0 to 1"):
+        class_thresholds(torch.tensor([1, 2]), 4, float("nan"))

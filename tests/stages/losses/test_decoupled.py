@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from avkd.errors import InvalidValueError
-from avkd.stages.losses.clip_level import clip_kl, dense_kl
+from avkd.stages.losses.clip_level import clip_kl
 from avkd.stages.losses.decoupled import dist, dkd, dkd_per_clip, multi_level, standardise_logits
+from avkd.stages.losses.kl import dense_kl
 
 
 def pair_of(*shape: int, seed: int = 0, spread: float = 3.0) -> tuple[Tensor, Tensor]:
@@ -157,7 +158,8 @@ def test_dist_is_blind_to_how_sure_each_clip_is(share: float, seed: int) -> None
     probabilities = teacher.softmax(-1)
     mixed = (share * probabilities + (1 - share) / 5).log()
     assert dist(mixed, teacher).abs().item() < 1e-9
-    assert clip_kl(mixed, teacher).item() > 0 or share == 1.0
+    # Closer to the teacher the divergence is below its own rounding.
+    assert clip_kl(mixed, teacher).item() > 0 or share > 0.999
 
 
 def test_dist_needs_two_clips_and_survives_a_class_that_never_varies() -> None:

@@ -1,6 +1,11 @@
+from collections.abc import Callable
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.autograd import gradcheck
 
 from avkd.stages.losses.embedding import cosine_distance, l2_of_probabilities, mean_squared_error
 
@@ -28,11 +33,36 @@ def test_cosine_distance_is_blind_to_length(scale: float, seed: int) -> None:
     torch.testing.assert_close(cosine_distance(left, -left), torch.full((2, 3), 2.0))
 
 
-def test_cosine_distance_of_a_zero_embedding_has_a_finite_gradient() -> None:
-    student = torch.zeros(1, 1, 4, requires_grad=True)
-    cosine_distance(student, torch.ones(1, 1, 4)).sum().backward()
-    assert student.grad is not None
-    assert student.grad.isfinite().all()
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_a_zero_embedding_is_at_a_right_angle_to_all_and_has_no_gradient(
+    dtype: torch.dtype,
+) -> None:
+    zeros, ones = torch.zeros(1, 1, 4, dtype=dtype), torch.ones(1, 1, 4, dtype=dtype)
+    for left, right in ((zeros, ones), (ones, zeros), (zeros, zeros)):
+        pair = (left.clone().requires_grad_(), right.clone().requires_grad_())
+        distance = cosine_distance(*pair)
+        assert distance.tolist() == [[1.0]]
+        gradients = torch.autograd.grad(distance.sum(), pair)
+        assert not torch.stack(gradients).any()
+
+
+def test_a_diverged_embedding_is_not_hidden() -> None:
+    assert cosine_distance(torch.full((1, 1, 4), torch.nan), torch.ones(1, 1, 4)).isnan().all()
+
+
+@pytest.mark.parametrize("distance", [l2_of_probabilities, cosine_distance, mean_squared_error])
+def test_gradients_of_float64_agree_with_differences(
+    distance: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 2, 3, 5, generator=generator).double()
+    assert gradcheck(distance, (student.requires_grad_(), teacher.requires_grad_()))
+
+
+@pytest.mark.parametrize("distance", [l2_of_probabilities, cosine_distance, mean_squared_error])
+def test_half_precision_is_computed_in_full(distance: Callable[[Tensor, Tensor], Tensor]) -> None:
+    pair = torch.randn(2, 2, 3, 5, generator=torch.Generator().manual_seed(0)).half()
+    assert torch.equal(distance(*pair), distance(*pair.float()))
 
 
 def test_mean_squared_error_is_over_the_width_only() -> None:

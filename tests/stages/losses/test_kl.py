@@ -3,12 +3,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.autograd import gradcheck
 
 from avkd.errors import InvalidValueError
 from avkd.stages.losses.kl import (
     SparseTargets,
+    dense_kl,
     kl_over_steps,
-    kl_per_step,
     sparse_kl_over_steps,
     sparse_kl_per_step,
     torch7_weight,
@@ -43,9 +44,9 @@ def test_kl_of_equal_logits_is_zero_and_never_negative(
     pair: tuple[Tensor, Tensor], temperature: float
 ) -> None:
     student, teacher = pair
-    shifted = kl_per_step(teacher + 3.0, teacher, temperature)
+    shifted = dense_kl(teacher + 3.0, teacher, temperature)
     assert shifted.abs().max() < TOLERANCE * temperature**2
-    assert kl_per_step(student, teacher, temperature).min() > -TOLERANCE * temperature**2
+    assert dense_kl(student, teacher, temperature).min() > -TOLERANCE * temperature**2
 
 
 def test_gradient_is_softmax_of_student_minus_teacher() -> None:
@@ -78,11 +79,43 @@ def test_masked_steps_give_no_loss_and_no_gradient() -> None:
     num_steps = torch.tensor([4, 1])
     loss = kl_over_steps(student, teacher, num_steps)
     loss.backward()
-    per_step = kl_per_step(student, teacher)
+    per_step = dense_kl(student, teacher)
     torch.testing.assert_close(loss, (per_step[0].sum() + per_step[1, 0]) / 2)
     assert student.grad is not None
     assert not student.grad[1, 1:].any()
     assert student.grad[1, 0].any()
+
+
+@pytest.mark.parametrize("garbage", [torch.nan, torch.inf, -torch.inf])
+def test_garbage_in_masked_steps_changes_neither_loss_nor_gradient(garbage: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 2, 4, 5, generator=generator)
+    num_steps = torch.tensor([4, 1])
+
+    def loss_and_gradients() -> tuple[Tensor, ...]:
+        dense, sparse = student.clone().requires_grad_(), student.clone().requires_grad_()
+        target = teacher.clone().requires_grad_()
+        losses = (
+            kl_over_steps(dense, target, num_steps, 2.0),
+            sparse_kl_over_steps(sparse, keep_largest(teacher, 2), num_steps, 2.0),
+        )
+        return *losses, *torch.autograd.grad(sum(losses), (dense, target, sparse))
+
+    clean = loss_and_gradients()
+    student[1, 1:], teacher[1, 1:] = garbage, garbage
+    torch.testing.assert_close(loss_and_gradients(), clean, atol=0, rtol=0)
+
+
+def test_gradients_of_float64_agree_with_differences() -> None:
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 2, 3, 5, generator=generator).double()
+    num_steps, targets = torch.tensor([3, 1]), keep_largest(teacher, 2)
+    assert gradcheck(
+        kl_over_steps, (student.requires_grad_(), teacher.requires_grad_(), num_steps, 2.0)
+    )
+    assert gradcheck(
+        lambda logits: sparse_kl_over_steps(logits, targets, num_steps, 2.0), (student,)
+    )
 
 
 def test_kl_has_the_value_worked_out_by_hand() -> None:
@@ -94,10 +127,10 @@ def test_kl_has_the_value_worked_out_by_hand() -> None:
 
 def test_half_precision_is_computed_in_full() -> None:
     student, teacher = torch.randn(2, 1, 2, 1000)
-    half = kl_per_step(student.half()[None], teacher.half()[None])
+    half = dense_kl(student.half()[None], teacher.half()[None])
     assert half.dtype == torch.float32
     torch.testing.assert_close(
-        half, kl_per_step(student.half().float()[None], teacher.half().float()[None])
+        half, dense_kl(student.half().float()[None], teacher.half().float()[None])
     )
 
 
@@ -118,7 +151,7 @@ def test_sparse_kl_is_a_lower_bound_that_more_classes_tighten(
     num_kept = data.draw(st.integers(1, teacher.shape[-1] - 1))
     fewer = sparse_kl_per_step(student, keep_largest(teacher, num_kept), temperature)
     more = sparse_kl_per_step(student, keep_largest(teacher, num_kept + 1), temperature)
-    dense = kl_per_step(student, teacher, temperature)
+    dense = dense_kl(student, teacher, temperature)
     slack = TOLERANCE * temperature**2
     assert (fewer <= more + slack).all()
     assert (more <= dense + slack).all()
@@ -133,7 +166,7 @@ def test_sparse_kl_with_every_class_is_the_dense_one(
     student, teacher = pair
     student = student.requires_grad_()
     sparse = sparse_kl_per_step(student, keep_largest(teacher, teacher.shape[-1]), temperature)
-    dense = kl_per_step(student, teacher, temperature)
+    dense = dense_kl(student, teacher, temperature)
     slack = TOLERANCE * temperature**2
     torch.testing.assert_close(sparse, dense, atol=slack, rtol=1e-4)
     (gradient,) = torch.autograd.grad(sparse.sum(), student)

@@ -8,7 +8,7 @@ from torch.autograd import gradcheck
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from avkd.errors import InvalidValueError
-from avkd.stages.losses.clip_level import dense_kl
+from avkd.stages.losses.kl import dense_kl
 from avkd.stages.losses.tagging import (
     binary_kl,
     binary_kl_per_clip,

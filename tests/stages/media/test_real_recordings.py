@@ -37,7 +37,9 @@ def test_a_real_recording_is_decoded_whole(path):
         frame_formats=(FrameFormat(height=64, width=64),),
         waveform=WaveformFormat(sample_rate=16_000),
     )
-    for clip in decode_clips(job):
+    decoded = list(decode_clips(job))
+    assert len(decoded) == len(spans) > 0
+    for clip in decoded:
         assert (clip.frames_status, clip.frames_reason) == ("ok", "")
         assert (clip.waveform_status, clip.waveform_reason) == ("ok", "")
         assert clip.waveform is not None
@@ -45,6 +47,8 @@ def test_a_real_recording_is_decoded_whole(path):
 
 
 def test_real_sound_files_last_as_long_as_they_say():
-    for path in sorted((DATA / "esc10").glob("*.ogg"))[::16]:
+    sounds = sorted((DATA / "esc10").glob("*.ogg"))[::16]
+    assert sounds
+    for path in sounds:
         num_samples = read_audio_file(str(path), WaveformFormat()).shape[1]
         assert num_samples == round(probe(str(path)).duration_seconds * 22_050)

@@ -2,14 +2,14 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avkd.errors import InvalidValueError, UnknownNameError
 from avkd.stages.encoders.registry import Encoder, build_encoder
 from avkd.stages.losses.embedding import cosine_distance, l2_of_probabilities
-from avkd.stages.losses.kl import SparseTargets, kl_per_step, torch7_weight
+from avkd.stages.losses.kl import SparseTargets, dense_kl, torch7_weight
 from avkd.stages.losses.steps import sum_real_steps
-from avkd.stages.methods.batch import Batch, LearningShape, TargetShape
+from avkd.stages.methods.batch import Batch, LearningShape, StudentOutput, TargetShape
 from avkd.stages.methods.registry import build_method, method_names
 
 SHAPES = {
@@ -34,6 +34,19 @@ def make_batch(num_steps: tuple[int, ...] = (4, 2)) -> Batch:
     )
 
 
+class Said(nn.Module):
+    """A student that says the same of every batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(2)
+        self.logits = nn.Parameter(torch.randn(2, 4, 10, generator=generator))
+        self.embeddings = nn.Parameter(torch.randn(2, 4, 6, generator=generator))
+
+    def forward(self, *_: object) -> StudentOutput:
+        return StudentOutput({"objects": self.logits}, {"objects": self.embeddings})
+
+
 def keep_all(logits: Tensor) -> SparseTargets:
     lse = logits.logsumexp(-1, keepdim=True)
     values, ids = (logits - lse).topk(logits.shape[-1], dim=-1)
@@ -51,7 +64,7 @@ def test_loss_is_the_sum_over_teachers_and_real_steps(encoder: Encoder) -> None:
     student = method.build_student(encoder, LearningShape(targets=SHAPES))
     logits = student(batch.waveform, 4).logits
     expected = {
-        f"kl/{name}": sum_real_steps(kl_per_step(logits[name], target), batch.num_steps)
+        f"kl/{name}": sum_real_steps(dense_kl(logits[name], target), batch.num_steps)
         for name, target in batch.targets.items()
     }
     loss = method.loss(student, batch)
@@ -69,6 +82,26 @@ def test_masked_targets_do_not_matter_without_tiling(encoder: Encoder) -> None:
         assert isinstance(target, Tensor)
         target[1, 2:] = torch.nan
     torch.testing.assert_close(method.loss(student, batch).total, before)
+
+
+@pytest.mark.parametrize("distance", ["kl", "l2"])
+@pytest.mark.parametrize("garbage", [torch.nan, torch.inf])
+def test_garbage_in_masked_steps_changes_neither_loss_nor_gradient(
+    distance: str, garbage: float
+) -> None:
+    method = build_method("soundnet", distance=distance, embedding_weight=0.5, tile=False)
+    student, batch = Said(), make_batch()
+
+    def loss_and_gradients() -> tuple[Tensor, ...]:
+        total = method.loss(student, batch).total
+        return total, *torch.autograd.grad(total, tuple(student.parameters()))
+
+    clean = loss_and_gradients()
+    with torch.no_grad():
+        for each in (*student.parameters(), batch.targets["objects"], batch.embeddings["objects"]):
+            assert isinstance(each, Tensor)
+            each[1, 2:] = garbage
+    torch.testing.assert_close(loss_and_gradients(), clean, atol=0, rtol=0)
 
 
 def test_tiling_hears_the_real_steps_only(encoder: Encoder) -> None:

@@ -37,6 +37,8 @@ def test_model_without_one_classifier_is_refused() -> None:
     request = parse_teacher("timm/deit_tiny_distilled_patch16_224", weights="random")
     with pytest.raises(InvalidValueError, match="classification head"):
         declare_teacher(request)
+    with pytest.raises(InvalidValueError, match="Linear has no single classifier"):
+        TimmFamily().classifier_layer(torch.nn.Linear(2, 2))
 
 
 def test_hub_out_of_reach_offers_weights_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
