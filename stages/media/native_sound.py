@@ -119,15 +119,17 @@ class _Reading:
             self._container.seek(int((target + self._zero) / self._unit), stream=self._stream)
 
     def _decode(self) -> Iterator[_Piece]:
-        planar = av.AudioResampler(format="fltp")
+        # Packed: PyAV counts nine planes in a planar frame of eight channels, and reads past them.
+        packed = av.AudioResampler(format="flt")
         unit, position = float(self._unit), 0.0
         for frame in self._decoded_frames():
             if frame.sample_rate != self.rate:
                 raise MediaError("decode_error", f"sound changes its rate to {frame.sample_rate}")
             if frame.pts is not None:
                 position = (frame.pts * unit - self._zero) * self.rate
-            for part in planar.resample(frame):
-                samples = choose_channels(part.to_ndarray().astype(np.float32), self._format)
+            for part in packed.resample(frame):
+                channels = part.to_ndarray().reshape(-1, part.layout.nb_channels).T
+                samples = choose_channels(channels.astype(np.float32), self._format)
                 yield _Piece(position=position, samples=samples)
                 position += samples.shape[1]
 

@@ -90,7 +90,7 @@ def write_media(
             streams.append((_add_video(container, video), _pictures(video)))
         if sound:
             stream = container.add_stream(sound.codec, rate=sound.rate)
-            stream.layout = {1: "mono", 2: "stereo", 6: "5.1"}[sound.channels]
+            stream.layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[sound.channels]
             streams.append((stream, _sound_frames(stream, sound)))
         packets = []
         for stream, frames in streams:
@@ -136,8 +136,8 @@ def _sound_frames(stream, sound: Sound):
     resampler = av.AudioResampler(format=context.format.name, layout=layout, rate=sound.rate)
     size = context.frame_size or 1024
     for start in range(0, samples.shape[1], size):
-        piece = np.ascontiguousarray(samples[:, start : start + size])
-        frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
+        piece = np.ascontiguousarray(samples[:, start : start + size].T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(piece, format="flt", layout=layout)
         frame.sample_rate, frame.pts = sound.rate, start + late
         frame.time_base = Fraction(1, sound.rate)
         yield from resampler.resample(frame)

@@ -38,3 +38,14 @@ def test_a_gap_in_the_sound_stays_a_gap(tmp_path, write, media, join_with_gap):
     assert loud[: rate - 100].mean() > 0.9
     assert not loud[rate + 100 : 2 * rate - 100].any()
     assert loud[2 * rate + 500 :].mean() > 0.9
+
+
+@pytest.mark.parametrize("num_channels", [1, 2, 6, 8])
+def test_every_channel_comes_in_its_place(num_channels, tmp_path, write, media):
+    path = tmp_path / "ring.flac"
+    write(path, sound=media.Sound(codec="flac", seconds=0.5, channels=num_channels))
+    wanted = WaveformFormat(sample_rate=48_000, num_channels=num_channels, channels="all")
+    native = read_native(str(path), 0, None, wanted)
+    written = media.make_sound(48_000, 0.5, num_channels)
+    assert native.samples.shape == written.shape
+    assert np.abs(native.samples - written).max() < 1e-3
