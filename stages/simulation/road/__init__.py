@@ -1,0 +1,1 @@
+"""A road: vehicles that drive past a camera and its microphones."""
