@@ -1,0 +1,1 @@
+"""Following boxes from frame to frame."""
