@@ -78,6 +78,31 @@ ClassFiles: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(help="NAME=PATH: a teacher's class names, one a line.", metavar="NAME=PATH"),
 ]
+PictureStreams: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=STREAM: whose pictures a teacher sees; with :LOW:HIGH, 16-bit gray from LOW to "
+        "HIGH.",
+        metavar="NAME=STREAM",
+    ),
+]
+PictureSizes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=WIDTHxHEIGHT: the pictures shown to a detector, stretched to that.",
+        metavar="NAME=SIZE",
+    ),
+]
+MapNames: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=MAP,...: a detector's maps to store: attention, attention_0, features_1, ...",
+        metavar="NAME=MAPS",
+    ),
+]
+MapChannels: TypeAlias = Annotated[
+    int, typer.Option(help="Project feature maps to so many channels; 0 stores all.")
+]
 ClipSeconds: TypeAlias = Annotated[float | None, typer.Option(help="Length of a clip.  [20]")]
 StepSeconds: TypeAlias = Annotated[float | None, typer.Option(help="Length of a step.  [5]")]
 FramesPerStep: TypeAlias = Annotated[int | None, typer.Option(help="Frames of a step.  [1]")]

@@ -1,6 +1,6 @@
 """`avkd extract-teacher`: options to one extraction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
@@ -12,12 +12,12 @@ from avkd.cli.console import (
     print_result,
     show_progress,
 )
+from avkd.cli.teacher_requests import parse_size, parse_teachers
 from avkd.errors import InvalidValueError
 from avkd.pipeline.report.numbers import counted, size
 
 if TYPE_CHECKING:
     from avkd.pipeline.extraction.request import ExtractReport, ExtractRequest
-    from avkd.stages.teachers.request import TeacherRequest
     from avkd.stages.types import WaveformFormat
 
 
@@ -27,6 +27,10 @@ def extract_teacher(
     teacher: options.TeacherNames = None,
     weights: options.WeightFiles = None,
     classes: options.ClassFiles = None,
+    stream: options.PictureStreams = None,
+    picture_size: options.PictureSizes = None,
+    maps: options.MapNames = None,
+    map_channels: options.MapChannels = 0,
     clip_seconds: options.ClipSeconds = None,
     step_seconds: options.StepSeconds = None,
     frames_per_step: options.FramesPerStep = None,
@@ -62,13 +66,19 @@ def extract_teacher(
     request = ExtractRequest(
         corpus=corpus,
         store=store,
-        teachers=_parse_teachers(
+        teachers=parse_teachers(
             teacher or (),
-            weights or (),
-            classes or (),
-            runtime=runtime,
-            device=device,
-            precision=precision,
+            {
+                "--weights": weights or (),
+                "--classes": classes or (),
+                "--stream": stream or (),
+                "--picture-size": picture_size or (),
+                "--maps": maps or (),
+            },
+            map_channels=map_channels,
+            runtime=runtime.value,
+            device=device.value,
+            precision=precision.value,
             batch_size=batch_size,
         ),
         clip_seconds=clip_seconds,
@@ -77,7 +87,7 @@ def extract_teacher(
         tail=tail.value if tail else None,
         rows_per_shard=rows_per_shard,
         inputs=chosen_inputs,
-        frames_size=_parse_size(frames),
+        frames_size=None if frames is None else parse_size("--frames", frames),
         vectors=tuple(vector or ()),
         sparse_top_k=sparse_top_k,
         path_column=path_column,
@@ -117,48 +127,6 @@ def _remark(num_failed: int, is_stopping: bool) -> str:
     return f"{failed} finishing the shards in hand" if is_stopping else failed
 
 
-def _parse_teachers(
-    names: Sequence[str],
-    weights: Sequence[str],
-    classes: Sequence[str],
-    *,
-    runtime: options.Runtime,
-    device: options.Device,
-    precision: options.Precision,
-    batch_size: int,
-) -> "tuple[TeacherRequest, ...]":
-    from avkd.stages.teachers.request import parse_teacher
-
-    bare = [parse_teacher(name.rstrip("/")) for name in names]
-    known = [teacher.name for teacher in bare]
-    weight_files = _parse_pairs("--weights", weights, known)
-    class_files = _parse_pairs("--classes", classes, known)
-    return tuple(
-        parse_teacher(
-            f"{teacher.name}={teacher.family}",
-            weights=weight_files.get(teacher.name, ""),
-            classes=class_files.get(teacher.name, ""),
-            runtime=runtime.value,
-            device=device.value,
-            precision=precision.value,
-            batch_size=batch_size,
-        )
-        for teacher in bare
-    )
-
-
-def _parse_pairs(option: str, texts: Sequence[str], known: Sequence[str]) -> Mapping[str, str]:
-    pairs: dict[str, str] = {}
-    for text in texts:
-        name, equals, path = text.partition("=")
-        if not equals or name not in known:
-            raise InvalidValueError(
-                f"{option} {text!r} is not NAME=PATH with a teacher's name: {', '.join(known)}"
-            )
-        pairs[name] = path
-    return pairs
-
-
 def _choose_inputs(
     inputs: options.Inputs | None, sample_rate: int | None, channels: options.Channels | None
 ) -> "WaveformFormat | Literal['none'] | None":
@@ -173,15 +141,6 @@ def _choose_inputs(
         sample_rate=sample_rate or plain.sample_rate,
         channels=channels.value if channels else plain.channels,
     )
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    width, times, height = text.partition("x")
-    if not times or not width.isdecimal() or not height.isdecimal():
-        raise InvalidValueError(f"--frames {text!r} is not WIDTHxHEIGHT, such as 64x48")
-    return int(width), int(height)
 
 
 def _print_forecast(report: "ExtractReport") -> None:

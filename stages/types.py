@@ -1,13 +1,13 @@
 """The values that pass between stages, with their shapes and units.
 
 Conventions: times are seconds on the clock of the recording, from its first presented instant;
-pictures are uint8 RGB, height by width by channel; waveforms are int16, channel by sample. This
-module imports no torch, so that the decode child can use it.
+pictures are uint8 RGB or uint16 gray, height by width by channel; waveforms are int16, channel by
+sample. This module imports no torch, so that the decode child can use it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,10 @@ import numpy.typing as npt
 from avkd.errors import InvalidValueError
 
 Tail: TypeAlias = Literal["keep", "drop"]
+Fit: TypeAlias = Literal["cover", "stretch"]
+Pixels: TypeAlias = Literal["rgb24", "gray16"]
+Pictures: TypeAlias = npt.NDArray[Any]
+"""uint8 (..., height, width, 3), or uint16 (..., height, width, 1) of ``gray16``."""
 RowStatus: TypeAlias = Literal[
     "ok",
     "partial",
@@ -73,6 +77,27 @@ class FrameFormat:
     width: int
     crop_fraction: float = 0.875
     """Crop height over scaled height: 0.875 scales the shorter side to 256 for a crop of 224."""
+    fit: Fit = "cover"
+    """``cover`` keeps the proportions and loses what sticks out. ``stretch`` shows all of the
+    picture, each side scaled by its own: a fraction of it is that fraction of the native one."""
+    pixels: Pixels = "rgb24"
+    """``gray16`` takes pictures that are 16-bit gray in their file, with every bit."""
+
+    def __post_init__(self) -> None:
+        if self.fit == "stretch" and self.crop_fraction != 1:
+            raise InvalidValueError(
+                f"crop_fraction {self.crop_fraction} cuts what stretch shows whole; take 1"
+            )
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one picture."""
+        return self.height, self.width, 3 if self.pixels == "rgb24" else 1
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """Of its pictures."""
+        return np.uint8 if self.pixels == "rgb24" else np.uint16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +136,9 @@ class DecodedClip:
     """``ok``; ``partial`` when the last pictures are missing or damaged; ``skipped`` when none were
     asked for; else why there are none."""
     frames_reason: str = ""
-    frames: Mapping[FrameFormat, npt.NDArray[np.uint8]] = field(default_factory=dict)
-    """Per format (num_steps * frames_per_step, height, width, 3), real steps only; zeros from
-    ``num_frames`` on; empty when the status is neither ``ok`` nor ``partial``."""
+    frames: Mapping[FrameFormat, Pictures] = field(default_factory=dict)
+    """Per format (num_steps * frames_per_step, height, width, channels), real steps only; zeros
+    from ``num_frames`` on; empty when the status is neither ``ok`` nor ``partial``."""
     num_frames: int = 0
     """Pictures there are, counted from the first; all of them when the status is ``ok``."""
     waveform_status: RowStatus = "skipped"
@@ -137,3 +162,8 @@ class TeacherOutput:
     """What turns logits into probabilities."""
     dtype: Literal["float16", "float32"] = "float16"
     """In the store."""
+    layout: Literal["dense", "boxes"] = "dense"
+    """``boxes`` are given as (most, 6): x_min, y_min, x_max, y_max as fractions of the picture,
+    score, class; a score of 0 says that there is none."""
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    """What else a reader of the store must know; JSON."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avkd.stages.teachers.declaration import Teacher
+from avkd.stages.types import Pictures
 
 
 class FrameBatches:
@@ -24,7 +25,7 @@ class FrameBatches:
         self._teacher = teacher
         self._batch_size = declaration.batch_size
         self._first_slot = 0
-        self._frames = np.zeros((self._batch_size, size.height, size.width, 3), np.uint8)
+        self._frames: Pictures = np.zeros((self._batch_size, *size.picture_shape), size.dtype)
         self._is_real = np.zeros(self._batch_size, bool)
         self._results = {
             output.name: np.zeros((num_slots, *output.shape), np.float32)
@@ -33,8 +34,11 @@ class FrameBatches:
         self.is_seen = np.zeros(num_slots, bool)
         """Which slots held a picture."""
 
-    def put(self, slot: int, frames: npt.NDArray[np.uint8]) -> None:
-        """Lay (n, height, width, 3) frames into the slots from ``slot`` on, which only moves up."""
+    def put(self, slot: int, frames: Pictures) -> None:
+        """Lay (n, height, width, channels) frames into the slots from ``slot`` on.
+
+        ``slot`` only moves up.
+        """
         while len(frames):
             self._move_to(slot)
             begin = slot - self._first_slot

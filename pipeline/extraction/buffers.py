@@ -27,7 +27,7 @@ class ShardContent:
     """A shard of one producer."""
 
     arrays: Mapping[str, AnyArray]
-    """Output name to (rows_per_shard, *shape of the output)."""
+    """Output name to (rows_per_shard, *shape of the output); boxes as their teacher gives them."""
     failures: Mapping[int, Failure]
     """Row of the shard to status and reason; a ``partial`` row has content as well."""
 

@@ -2,10 +2,11 @@
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from avkd.errors import FingerprintMismatchError
-from avkd.pipeline.decoding.jobs import decode_clips
+from avkd.pipeline.decoding.jobs import View, decode_clips
 from avkd.pipeline.extraction.buffers import (
     USABLE_STATUSES,
     FramesBuffer,
@@ -23,10 +24,13 @@ from avkd.pipeline.extraction.producers import (
 from avkd.pipeline.extraction.stopwatch import Stopwatch
 from avkd.pipeline.extraction.task import ShardTask
 from avkd.pipeline.extraction.worker import keep_teachers, lend_decode_pool, limit_threads
-from avkd.stages.teachers.declaration import Teacher
-from avkd.stages.types import ClipPolicy, DecodedClip, FrameFormat
+from avkd.stages.teachers.declaration import Teacher, TeacherDeclaration
+from avkd.stages.types import ClipPolicy, DecodedClip, FrameFormat, Pixels
 from avkd.storage.digest import fingerprint_digest
 from avkd.storage.schema import ClipRow, ProducerSpec
+
+STUDENT_STREAM = "rgb"
+"""Of the pictures that are cached for students."""
 
 OnDecoded: TypeAlias = Callable[[ClipRow, bool], None]
 """Told after every clip, and whether its pictures or its sound failed."""
@@ -47,17 +51,21 @@ def gather_decoded(
         FingerprintMismatchError: if a teacher is not, on this machine, what the store declares.
     """
     teachers = _load_teachers(task, producers, policy)
-    buffers = _build_buffers(task, producers, policy, teachers, rows_per_shard)
+    views = list_views(task, [teacher.declaration for teacher in teachers])
+    buffers = _build_buffers(task, producers, policy, teachers, views, rows_per_shard)
     watch.lap("load")
-    formats = _frame_formats(task, teachers)
+    failed: set[int] = set()
     with lend_decode_pool(task.num_decode_workers, task.decode_limit_seconds) as pool:
-        for clip, decoded in decode_clips(pool, clips, policy, formats, task.waveform):
+        for clip, view, decoded in decode_clips(pool, clips, policy, views):
             watch.lap("decode")
-            for buffer in buffers:
+            for buffer in buffers[view]:
                 buffer.put(clip.row % rows_per_shard, decoded)
-            on_decoded(clip, _is_failed(decoded, formats, task))
+            if _is_failed(decoded, view):
+                failed.add(clip.row)
+            if view is views[-1]:
+                on_decoded(clip, clip.row in failed)
             watch.lap("model")
-    contents = {buffer.name: buffer.finish() for buffer in buffers}
+    contents = {buffer.name: buffer.finish() for of_view in buffers.values() for buffer in of_view}
     watch.lap("model")
     return contents
 
@@ -105,26 +113,47 @@ def _build_buffers(
     producers: Mapping[str, ProducerSpec],
     policy: ClipPolicy,
     teachers: Sequence[Teacher],
+    views: Sequence[View],
     num_rows: int,
-) -> list[ShardBuffer]:
-    buffers: list[ShardBuffer] = [
-        TeacherBuffer(teacher, producers[teacher.declaration.name], policy, num_rows)
-        for teacher in teachers
-    ]
+) -> Mapping[View, Sequence[ShardBuffer]]:
+    buffers: dict[View, list[ShardBuffer]] = {view: [] for view in views}
+    for teacher in teachers:
+        declared = teacher.declaration
+        buffer = TeacherBuffer(teacher, producers[declared.name], policy, num_rows)
+        buffers[_find_view(views, declared.stream, declared.frame_format)].append(buffer)
     if task.waveform is not None:
-        buffers.append(WaveformBuffer(producers[WAVEFORM], num_rows))
+        buffers[views[0]].append(WaveformBuffer(producers[WAVEFORM], num_rows))
     if task.frames is not None:
-        buffers.append(FramesBuffer(producers[FRAMES], task.frames, num_rows))
+        view = _find_view(views, STUDENT_STREAM, task.frames)
+        buffers[view].append(FramesBuffer(producers[FRAMES], task.frames, num_rows))
     return buffers
 
 
-def _frame_formats(task: ShardTask, teachers: Sequence[Teacher]) -> tuple[FrameFormat, ...]:
-    """Teachers of one format share the scaled frames, and so do students."""
-    formats = [teacher.declaration.frame_format for teacher in teachers]
-    return tuple(dict.fromkeys([*formats, *([task.frames] if task.frames else [])]))
+def _find_view(views: Sequence[View], stream: str, frame_format: FrameFormat) -> View:
+    return next(
+        view for view in views if view.stream == stream and frame_format in view.frame_formats
+    )
 
 
-def _is_failed(decoded: DecodedClip, formats: Sequence[FrameFormat], task: ShardTask) -> bool:
-    fails_frames = bool(formats) and decoded.frames_status not in USABLE_STATUSES
-    fails_sound = task.waveform is not None and decoded.waveform_status not in USABLE_STATUSES
+def list_views(task: ShardTask, teachers: Sequence[TeacherDeclaration]) -> tuple[View, ...]:
+    """List what to decode: teachers of one stream and format share the scaled frames.
+
+    Sound comes with the first view, that of ``rgb`` where there is one: mostly it lies in the same
+    file.
+    """
+    wanted = [(teacher.stream, teacher.frame_format) for teacher in teachers]
+    wanted += [(STUDENT_STREAM, task.frames)] if task.frames else []
+    formats: dict[tuple[str, Pixels], dict[FrameFormat, None]] = {}
+    for stream, frame_format in sorted(wanted, key=lambda each: each[0] != STUDENT_STREAM):
+        formats.setdefault((stream, frame_format.pixels), {})[frame_format] = None
+    views = [
+        View(stream=stream, frame_formats=tuple(each)) for (stream, _), each in formats.items()
+    ]
+    first, *rest = views or [View()]
+    return (replace(first, waveform=task.waveform), *rest)
+
+
+def _is_failed(decoded: DecodedClip, view: View) -> bool:
+    fails_frames = bool(view.frame_formats) and decoded.frames_status not in USABLE_STATUSES
+    fails_sound = view.waveform is not None and decoded.waveform_status not in USABLE_STATUSES
     return fails_frames or fails_sound

@@ -25,11 +25,15 @@ def describe_teacher(
         declaration: of the teacher.
         policy: of the store.
         sparse_top_k: how many of the largest softmax logits are kept; 0 keeps all.
+
+    Raises:
+        InvalidValueError: boxes of several pictures a step, which no average is of.
     """
-    if declaration.stream != "rgb":
+    has_boxes = any(output.layout == "boxes" for output in declaration.outputs)
+    if has_boxes and policy.frames_per_step != 1:
         raise InvalidValueError(
-            f"teacher {declaration.name!r} looks at the stream {declaration.stream!r}; only rgb "
-            "can be extracted"
+            f"teacher {declaration.name!r} gives the boxes of one picture a step, not of "
+            f"{policy.frames_per_step}; extract with --frames-per-step 1 and shorter steps"
         )
     return ProducerSpec(
         kind="teacher",
@@ -75,7 +79,12 @@ def describe_frames(frames: FrameFormat, policy: ClipPolicy) -> ProducerSpec:
         axes=("step", "height", "width", "channel"),
         attributes={"frames_per_step": policy.frames_per_step},
     )
-    fingerprint = {**asdict(frames), "extraction_version": FRAMES_VERSION}
+    fingerprint = {
+        "height": frames.height,
+        "width": frames.width,
+        "crop_fraction": frames.crop_fraction,
+        "extraction_version": FRAMES_VERSION,
+    }
     return ProducerSpec(kind="input", name=FRAMES, outputs=(output,), fingerprint=fingerprint)
 
 
@@ -118,6 +127,8 @@ def describe_output(
     Raises:
         InvalidValueError: if ``sparse_top_k`` keeps all there are.
     """
+    if output.layout == "boxes":
+        return _describe_boxes(output, num_steps)
     is_sparse = sparse_top_k > 0 and output.activation == "softmax"
     if is_sparse and sparse_top_k >= output.shape[-1]:
         raise InvalidValueError(
@@ -135,5 +146,18 @@ def describe_output(
         layout="sparse_logits" if is_sparse else "dense",
         num_kept=sparse_top_k if is_sparse else 0,
         class_names=output.class_names,
-        attributes={"activation": output.activation},
+        attributes={"activation": output.activation, **output.attributes},
+    )
+
+
+def _describe_boxes(output: TeacherOutput, num_steps: int | None) -> OutputSpec:
+    """Give boxes as they are stored: any number of them a step."""
+    return OutputSpec(
+        name=output.name,
+        shape=() if num_steps is None else (num_steps,),
+        dtype=output.dtype,
+        axes=() if num_steps is None else ("step",),
+        layout="boxes",
+        class_names=output.class_names,
+        attributes=output.attributes,
     )

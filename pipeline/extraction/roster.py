@@ -21,8 +21,8 @@ from avkd.pipeline.extraction.trained import (
     read_run,
 )
 from avkd.pipeline.extraction.vectors import describe_vector, vector_size
-from avkd.stages.teachers.registry import declare_teacher
-from avkd.stages.teachers.request import TeacherRequest, resolve
+from avkd.stages.teachers.registry import declare_teacher, settle_teacher
+from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import ClipPolicy, FrameFormat, WaveformFormat
 from avkd.storage.schema import ProducerSpec, Recording
 from avkd.storage.store import Store
@@ -76,6 +76,7 @@ def settle_roster(
     if policy is None:
         _refuse_teachers(of_pictures, request.corpus)
     else:
+        _refuse_unseen_streams(of_pictures, recordings, request.corpus)
         teachers = tuple(_settle(each, stored) for each in of_pictures)
         waveform = choose_waveform(request, store, stored)
         frames = choose_frames(request, store, stored)
@@ -102,9 +103,21 @@ def _refuse_teachers(teachers: Sequence[TeacherRequest], corpus: str) -> None:
         )
 
 
+def _refuse_unseen_streams(
+    teachers: Sequence[TeacherRequest], recordings: Sequence[Recording], corpus: str
+) -> None:
+    """A stream that some recordings lack makes failed rows; one that all lack is a mistake."""
+    for teacher in teachers:
+        if teacher.stream and not any(teacher.stream in each.streams for each in recordings):
+            raise InvalidValueError(
+                f"teacher {teacher.name!r} looks at the stream {teacher.stream!r}, which no "
+                f"recording of {corpus} has; name the files in a column {teacher.stream!r}"
+            )
+
+
 def _settle(teacher: TeacherRequest, stored: Producers) -> TeacherRequest:
     is_known = teacher.name in stored
-    return resolve(adopt_stored(teacher, stored[teacher.name]) if is_known else teacher)
+    return settle_teacher(adopt_stored(teacher, stored[teacher.name]) if is_known else teacher)
 
 
 def _describe(

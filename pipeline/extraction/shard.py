@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from avkd.pipeline.extraction.box_tables import tabulate_boxes
 from avkd.pipeline.extraction.buffers import USABLE_STATUSES, ShardContent
 from avkd.pipeline.extraction.decoded import gather_decoded, refuse_other_fingerprint
 from avkd.pipeline.extraction.policy import read_policy
@@ -93,7 +94,11 @@ def _predict(
 def _write(store: Store, shard: int, name: str, content: ShardContent, watch: Stopwatch) -> None:
     first_row = shard * store.rows_per_shard
     failures = {first_row + place: failure for place, failure in content.failures.items()}
-    store.write_shard(name, shard, content.arrays, failures=failures, timings=watch.seconds)
+    arrays: dict[str, Any] = dict(content.arrays)
+    for output in store.producer(name).spec.outputs:
+        if output.layout == "boxes":
+            arrays[output.name] = tabulate_boxes(arrays[output.name], first_row)
+    store.write_shard(name, shard, arrays, failures=failures, timings=watch.seconds)
     watch.lap("write")
 
 

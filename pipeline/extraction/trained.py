@@ -82,6 +82,11 @@ def read_run(request: TeacherRequest) -> TrainedRun:
             f"teacher {request.name!r} is the run {request.family}, which has weights and classes "
             "of its own; leave --weights and --classes out"
         )
+    if request.stream or request.picture_size or request.maps:
+        raise InvalidValueError(
+            f"teacher {request.name!r} is the run {request.family}, which looks at what the store "
+            "holds, not at pictures; leave --stream, --picture-size and --maps out"
+        )
     try:
         description = json.loads(file.read_text("utf-8"))
     except ValueError as error:

@@ -23,7 +23,10 @@ def decode_clips(job: DecodeJob) -> Iterator[DecodedClip]:
         files = _Files(job.streams, opened)
         pictures = sound = None
         if job.frame_formats:
-            pictures = _or_error(lambda: files.open(job.frame_stream, "no_video", open_frames))
+            pixels = job.frame_formats[0].pixels
+            pictures = _or_error(
+                lambda: files.open(job.frame_stream, "no_video", lambda p: open_frames(p, pixels))
+            )
         if job.waveform:
             sound = _or_error(lambda: files.open(job.audio_stream, "no_audio", open_sound))
         for clip in job.clips:

@@ -2,7 +2,7 @@
 
 Two readers give the same pictures: decord, near the cost of decoding alone, where an independent
 look at the packets vouches for its index; PyAV, front to back, everywhere else. Which one serves a
-file depends on the file alone, so that the pictures do as well.
+file depends on the file alone, so that the pictures do as well. 16-bit gray is PyAV's.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,22 +11,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from avkd.errors import MediaError
 from avkd.stages.media.decord_reader import DecordFailedError, DecordReader
 from avkd.stages.media.pyav_reader import PyavReader
 from avkd.stages.media.scaling import scale_picture
-from avkd.stages.types import FrameFormat
-
-Picture = npt.NDArray[np.uint8]
+from avkd.stages.types import FrameFormat, Pictures, Pixels
 
 
 class FrameReader(Protocol):
     """An open recording that is asked for pictures in the order of time."""
 
-    def read(self, instants: Sequence[float]) -> Iterator[Picture | None]:
-        """The native upright picture (h, w, 3) on screen at each ascending instant.
+    def read(self, instants: Sequence[float]) -> Iterator[Pictures | None]:
+        """The native upright picture (h, w, channels) on screen at each ascending instant.
 
         None where the recording has ended. A picture that repeats is the same object.
         """
@@ -49,8 +46,8 @@ class FrameReader(Protocol):
 class PicturesRead:
     """The pictures of one clip."""
 
-    frames: Mapping[FrameFormat, Picture]
-    """Per format (num_instants, height, width, 3), zeros from ``num_frames`` on."""
+    frames: Mapping[FrameFormat, Pictures]
+    """Per format (num_instants, height, width, channels), zeros from ``num_frames`` on."""
     num_frames: int
     damage: str
     """What is missing or broken, with numbers; empty when nothing is."""
@@ -58,16 +55,16 @@ class PicturesRead:
 
 def read_frames(
     path: str, instants: Sequence[float], formats: Sequence[FrameFormat]
-) -> Mapping[FrameFormat, Picture]:
+) -> Mapping[FrameFormat, Pictures]:
     """Decode the pictures on screen at ascending instants and scale them to each format.
 
-    Gives (num_instants, height, width, 3) uint8 RGB per format.
+    Gives (num_instants, height, width, channels) per format; all formats have the same pixels.
 
     Raises:
         MediaError: ``no_video``, ``decode_error``, or ``partial`` when the recording ends before
             the last instant.
     """
-    with open_frames(path) as reader:
+    with open_frames(path, formats[0].pixels) as reader:
         pictures = read_pictures(reader, instants, formats)
     if pictures.num_frames < len(instants):
         raise MediaError("partial", f"{path}: {pictures.damage}")
@@ -78,7 +75,9 @@ def read_pictures(
     reader: FrameReader, instants: Sequence[float], formats: Sequence[FrameFormat]
 ) -> PicturesRead:
     """Read and scale the pictures of one clip, up to where the recording ends."""
-    frames = {f: np.zeros((len(instants), f.height, f.width, 3), np.uint8) for f in formats}
+    frames: dict[FrameFormat, Pictures] = {
+        each: np.zeros((len(instants), *each.picture_shape), each.dtype) for each in formats
+    }
     num_damaged_before = reader.num_damaged()
     num_frames, last = 0, None
     for number, picture in enumerate(reader.read(instants)):
@@ -108,13 +107,13 @@ def _damage(
 
 
 @contextmanager
-def open_frames(path: str) -> Iterator[FrameReader]:
+def open_frames(path: str, pixels: Pixels = "rgb24") -> Iterator[FrameReader]:
     """Open a recording's pictures with the reader that its timestamps allow.
 
     Raises:
-        MediaError: ``no_video`` or ``decode_error``.
+        MediaError: ``no_video`` or ``decode_error``, also for ``gray16`` pictures that are none.
     """
-    reader: FrameReader = _TrustedReader(path)
+    reader: FrameReader = _TrustedReader(path) if pixels == "rgb24" else PyavReader(path, pixels)
     try:
         yield reader
     finally:
@@ -128,7 +127,7 @@ class _TrustedReader:
         self._path = path
         self._reader: FrameReader = DecordReader.open_if_sound(path) or PyavReader(path)
 
-    def read(self, instants: Sequence[float]) -> Iterator[Picture | None]:
+    def read(self, instants: Sequence[float]) -> Iterator[Pictures | None]:
         done = 0
         try:
             for picture in self._reader.read(instants):

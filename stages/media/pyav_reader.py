@@ -7,7 +7,6 @@ from heapq import heappop, heappush
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
@@ -20,6 +19,7 @@ from avkd.stages.media.container import (
     zero_seconds,
 )
 from avkd.stages.media.sampling import END_TOLERANCE_SECONDS, SAME_INSTANT_SECONDS
+from avkd.stages.types import Pictures, Pixels
 
 # Longer than most groups of pictures: a jump shorter than that decodes more, not less.
 _SEEK_AHEAD_SECONDS = 10.0
@@ -29,6 +29,8 @@ _SEEK_MARGINS_SECONDS = (0.0, 2.0, 15.0, 120.0, 900.0)
 _SEEKABLE_FORMATS = ("mov", "matroska", "mpegts", "mpeg")
 # The most pictures that H.264 may hold back to put them in order.
 _LONGEST_REORDER = 16
+# Fewer bits would be spread by a factor that a range in the file's own units does not know.
+_GRAY16_FORMATS = ("gray16le", "gray16be")
 
 _TimedFrame = tuple[float, av.VideoFrame]
 
@@ -36,22 +38,30 @@ _TimedFrame = tuple[float, av.VideoFrame]
 class PyavReader:
     """Pictures of any file that FFmpeg decodes; see ``frames.FrameReader``."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, pixels: Pixels = "rgb24") -> None:
         """Open the file and decode its first picture.
 
         Raises:
-            MediaError: ``no_video`` or ``decode_error``.
+            MediaError: ``no_video``, or ``decode_error``, also where ``gray16`` is asked for and
+                the file has other pictures.
         """
         self._path = path
+        self._pixels = pixels
         self._num_damaged = 0
         self._reformatter = VideoReformatter()
-        self._converted: tuple[av.VideoFrame, npt.NDArray[np.uint8]] | None = None
+        self._converted: tuple[av.VideoFrame, Pictures] | None = None
         self._closing = ExitStack()
         self._open()
         self._seekable = self._container.format.name.startswith(_SEEKABLE_FORMATS)
         if self._shown is None:
             self.close()
             raise MediaError("decode_error", f"{path}: no picture can be decoded")
+        if pixels == "gray16" and self._shown[1].format.name not in _GRAY16_FORMATS:
+            self.close()
+            raise MediaError(
+                "decode_error",
+                f"{path}: pictures are {self._shown[1].format.name}, not 16-bit gray",
+            )
 
     def _open(self) -> None:
         self._container = self._closing.enter_context(open_container(self._path))
@@ -70,7 +80,7 @@ class PyavReader:
         self._shown = next(frames, None)
         self._coming = next(frames, None)
 
-    def read(self, instants: Sequence[float]) -> Iterator[npt.NDArray[np.uint8] | None]:
+    def read(self, instants: Sequence[float]) -> Iterator[Pictures | None]:
         """The picture at each instant, None after the end."""
         for instant in instants:
             with ffmpeg_errors(self._path):
@@ -99,7 +109,7 @@ class PyavReader:
         self._closing.close()
         self._open()
 
-    def _picture(self, instant: float) -> npt.NDArray[np.uint8] | None:
+    def _picture(self, instant: float) -> Pictures | None:
         end = self.end_seconds()
         if self._shown is None or (end is not None and instant > end + END_TOLERANCE_SECONDS):
             return None
@@ -108,9 +118,12 @@ class PyavReader:
             self._converted = frame, self._upright(frame)
         return self._converted[1]
 
-    def _upright(self, frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
-        rgb = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+    def _upright(self, frame: av.VideoFrame) -> Pictures:
         num_quarter_turns = round(frame.rotation / 90) % 4
+        if self._pixels == "gray16":
+            gray = self._reformatter.reformat(frame, format="gray16le").to_ndarray()[..., None]
+            return np.ascontiguousarray(np.rot90(gray, num_quarter_turns)).astype(np.uint16)
+        rgb = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
         return np.ascontiguousarray(np.rot90(rgb, num_quarter_turns)).astype(np.uint8, copy=False)
 
     def end_seconds(self) -> float | None:

@@ -21,7 +21,7 @@ from avkd.stages.types import DecodedClip, FrameFormat, MediaInfo, WaveformForma
 _LENGTH = struct.Struct(">I")
 _LONGEST_HEADER = 2**26
 _LONGEST_ARRAY = 2**32
-_ALLOWED_DTYPES = ("uint8", "int16")
+_ALLOWED_DTYPES = ("uint8", "uint16", "int16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ class DecodeJob:
     clip_seconds: float
     """Of a full clip: every waveform is that long, zeros after the clip's own duration."""
     frame_formats: tuple[FrameFormat, ...] = ()
+    """All of the same pixels."""
     waveform: WaveformFormat | None = None
     frame_stream: str = "rgb"
     audio_stream: str = "audio"

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ TORCH_CPU_THREADS = 1
 """torch's bits on a CPU depend on it, so it is fixed; workers are processes, not threads."""
 
 Predictions: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
-"""Output name to (batch_size, *shape of the output)."""
+"""Output name to (batch_size, *shape of the output); boxes too (``types.TeacherOutput``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,11 @@ class Teacher(Protocol):
         """What it declared."""
         ...
 
-    def predict(self, frames: npt.NDArray[np.uint8]) -> Predictions:
-        """Look at (batch_size, height, width, 3) frames; a frame's result depends on it alone."""
+    def predict(self, frames: npt.NDArray[Any]) -> Predictions:
+        """Look at (batch_size, height, width, channels) frames as its format has them.
+
+        A frame's result depends on it alone.
+        """
         ...
 
 
@@ -118,8 +121,6 @@ def _build_fingerprint(
     outputs: tuple[TeacherOutput, ...],
 ) -> dict[str, object]:
     """Lists, not tuples: the fingerprint must equal itself after a trip through JSON."""
-    is_torch_cpu = request.runtime == "torch" and request.device == "cpu"
-    threads = {"num_threads": TORCH_CPU_THREADS} if is_torch_cpu else {}
     return {
         "family": request.family,
         "weights_sha256": weights_sha256,
@@ -133,6 +134,15 @@ def _build_fingerprint(
             "std": list(preprocessing.std),
         },
         "outputs": [{"name": output.name, "shape": list(output.shape)} for output in outputs],
+        **runtime_fingerprint(request),
+    }
+
+
+def runtime_fingerprint(request: TeacherRequest) -> dict[str, object]:
+    """Give the part of a fingerprint that says how a network is run."""
+    is_torch_cpu = request.runtime == "torch" and request.device == "cpu"
+    threads = {"num_threads": TORCH_CPU_THREADS} if is_torch_cpu else {}
+    return {
         "runtime": request.runtime,
         "precision": request.precision,
         "batch_size": request.batch_size,

@@ -14,15 +14,20 @@ from typing import Protocol, TypeVar
 from avkd.errors import InvalidValueError, UnknownNameError
 from avkd.stages import teachers
 from avkd.stages.teachers.declaration import Teacher, TeacherDeclaration
-from avkd.stages.teachers.request import TeacherRequest, resolve
+from avkd.stages.teachers.request import RUNTIMES, TeacherRequest, resolve
 
 ENTRY_POINT_GROUP = "avkd.teachers"
 # They hold no family and import torch, which naming a teacher must not.
-_TORCH_MODULES = frozenset({"checkpoint", "classifier", "network", "runtime"})
+_TORCH_MODULES = frozenset(
+    {"checkpoint", "classifier", "detector", "network", "runtime", "torchvision_detection"}
+)
 
 
 class TeacherFamily(Protocol):
-    """A kind of teacher; the key under which it is registered is the first part of its names."""
+    """A kind of teacher; the key under which it is registered is the first part of its names.
+
+    One that does not run under every runtime has, beside these, ``runtimes``: a tuple of names.
+    """
 
     @property
     def summary(self) -> str:
@@ -85,14 +90,43 @@ def find_family(family: str) -> TeacherFamily:
     return _families[key]
 
 
+def settle_teacher(request: TeacherRequest) -> TeacherRequest:
+    """Settle the open choices of a request as its family allows (``request.resolve``)."""
+    return resolve(request, getattr(find_family(request.family), "runtimes", RUNTIMES))
+
+
 def declare_teacher(request: TeacherRequest) -> TeacherDeclaration:
-    """Say what a teacher looks at, gives and is; open choices of the request are settled first."""
-    return find_family(request.family).declare(resolve(request))
+    """Say what a teacher looks at, gives and is; open choices of the request are settled first.
+
+    Raises:
+        InvalidValueError: the family does not do what the request asks for.
+    """
+    declaration = find_family(request.family).declare(settle_teacher(request))
+    _refuse_unmet(request, declaration)
+    return declaration
 
 
 def load_teacher(request: TeacherRequest) -> Teacher:
     """Build a teacher that can look at frames; its declaration is that of ``declare_teacher``."""
-    return find_family(request.family).load(resolve(request))
+    return find_family(request.family).load(settle_teacher(request))
+
+
+def _refuse_unmet(request: TeacherRequest, declaration: TeacherDeclaration) -> None:
+    """A family that knows nothing of an option must not seem to have obeyed it."""
+    frames = declaration.frame_format
+    names = [output.name for output in declaration.outputs]
+    unmet = {
+        f"the stream {request.stream!r}": request.stream not in ("", declaration.stream),
+        "a range of 16-bit gray": request.value_range is not None and frames.pixels != "gray16",
+        "a picture size": request.picture_size not in (None, (frames.width, frames.height)),
+        "maps": bool(request.maps) and not any(n.startswith(request.maps) for n in names),
+    }
+    for what, is_unmet in unmet.items():
+        if is_unmet:
+            raise InvalidValueError(
+                f"teacher {request.name!r} is of the family {request.family!r}, which does not "
+                f"take {what}; choose a detector, or leave it out"
+            )
 
 
 def _scan_folder() -> None:

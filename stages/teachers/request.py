@@ -7,18 +7,21 @@ import ctypes
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from avkd.errors import InvalidValueError
+from avkd.errors import InvalidValueError, UnknownNameError
 
 RuntimeName: TypeAlias = Literal["auto", "torch", "onnxruntime"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 RANDOM_WEIGHTS = "random"
+RUNTIMES = ("torch", "onnxruntime")
+PICTURE_STREAMS = ("rgb", "depth", "thermal")
 _NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHOICES = {
     "runtime": ("auto", "torch", "onnxruntime"),
@@ -46,8 +49,21 @@ class TeacherRequest:
     device: Device = "auto"
     seed: int = 0
     """Of random weights only."""
+    stream: str = ""
+    """Whose pictures it looks at; empty for those that the family looks at."""
+    value_range: tuple[float, float] | None = None
+    """Of 16-bit gray pictures: what becomes 0 and what becomes 1. None: 8-bit RGB."""
+    picture_size: tuple[int, int] | None = None
+    """Width and height of the pictures shown to it, where the family lets one choose."""
+    maps: tuple[str, ...] = ()
+    """Which maps of its network it stores, where the family has any."""
+    map_channels: int = 0
+    """To how many channels feature maps are projected; 0 stores all of them."""
 
     def __post_init__(self) -> None:
+        for field in ("value_range", "picture_size", "maps"):
+            if isinstance(value := getattr(self, field), list):  # JSON knows no tuples
+                object.__setattr__(self, field, tuple(value))
         if not _NAME_PATTERN.fullmatch(self.name):
             raise InvalidValueError(
                 f"teacher name {self.name!r} is not made of letters, digits, '.', '-' and '_' "
@@ -60,6 +76,21 @@ class TeacherRequest:
                 )
         if self.batch_size < 1:
             raise InvalidValueError(f"batch size {self.batch_size} must be 1 or more")
+        self._check_looks()
+
+    def _check_looks(self) -> None:
+        if self.stream and self.stream not in PICTURE_STREAMS:
+            raise UnknownNameError("stream of pictures", self.stream, PICTURE_STREAMS)
+        low, high = self.value_range or (0.0, 1.0)
+        if not low < high:
+            raise InvalidValueError(
+                f"the range {low:g} to {high:g} of teacher {self.name!r} is empty; "
+                "give the lower value first"
+            )
+        if min(self.picture_size or (1,)) < 1:
+            raise InvalidValueError(f"pictures of {self.picture_size} must be 1 pixel or more")
+        if self.map_channels < 0:
+            raise InvalidValueError(f"map_channels {self.map_channels} must be 0 or more")
 
 
 def parse_teacher(
@@ -89,19 +120,25 @@ def parse_teacher(
     )
 
 
-def resolve(request: TeacherRequest) -> TeacherRequest:
+def resolve(request: TeacherRequest, runtimes: Sequence[str] = RUNTIMES) -> TeacherRequest:
     """Settle device, runtime and file paths once, so that every worker does the same.
 
-    CUDA runs torch; a CPU runs ONNX Runtime, or torch where bfloat16 is asked for.
+    CUDA runs torch; a CPU runs ONNX Runtime, or torch where bfloat16 is asked for or the family's
+    ``runtimes`` are no others.
 
     Raises:
-        InvalidValueError: for runtime, device and precision that do not go together.
+        InvalidValueError: for family, runtime, device and precision that do not go together.
     """
     device = _find_device() if request.device == "auto" else request.device
     runtime = request.runtime
     if runtime == "auto":
         is_plain_cpu = device == "cpu" and request.precision == "float32"
-        runtime = "onnxruntime" if is_plain_cpu else "torch"
+        runtime = "onnxruntime" if is_plain_cpu and "onnxruntime" in runtimes else "torch"
+    if runtime not in runtimes:
+        raise InvalidValueError(
+            f"teacher {request.family!r} does not run under {runtime}; "
+            f"use --runtime {' or '.join(runtimes)}"
+        )
     if runtime == "onnxruntime" and device != "cpu":
         raise InvalidValueError("runtime onnxruntime works on device cpu; use --runtime torch")
     if runtime == "onnxruntime" and request.precision != "float32":

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
@@ -23,7 +22,7 @@ from avkd.errors import InvalidValueError
 from avkd.stages.teachers.declaration import TORCH_CPU_THREADS, Predictions, TeacherDeclaration
 from avkd.stages.teachers.request import TeacherRequest
 
-Frames: TypeAlias = npt.NDArray[np.uint8]
+Frames: TypeAlias = npt.NDArray[Any]
 Run: TypeAlias = Callable[[Frames], Predictions]
 
 _OPSET = 17
@@ -44,12 +43,12 @@ class LoadedTeacher:
             InvalidValueError: for another shape or dtype than was declared.
         """
         declared = self.declaration
-        size = (declared.frame_format.height, declared.frame_format.width)
-        if frames.shape != (declared.batch_size, *size, 3) or frames.dtype != np.uint8:
+        frame_format = declared.frame_format
+        expected = (declared.batch_size, *frame_format.picture_shape)
+        if frames.shape != expected or frames.dtype != frame_format.dtype:
             raise InvalidValueError(
-                f"teacher {declared.name!r} takes uint8 frames of shape "
-                f"{(declared.batch_size, *size, 3)}, not {frames.dtype} {frames.shape}; "
-                "pad the batch"
+                f"teacher {declared.name!r} takes {frame_format.dtype.__name__} frames of shape "
+                f"{expected}, not {frames.dtype} {frames.shape}; pad the batch"
             )
         return self.run(frames)
 
@@ -60,7 +59,7 @@ def build_runtime(
     declaration: TeacherDeclaration,
     request: TeacherRequest,
 ) -> Run:
-    """Put a network that maps uint8 frames to a tuple of outputs into the request's runtime.
+    """Put a network that maps a batch of frames to a tuple of outputs into the request's runtime.
 
     Raises:
         InvalidValueError: if it does not export to ONNX, or there is no such device.

@@ -52,9 +52,23 @@ def test_keeping_all_logits_sparsely_is_refused(declaration: TeacherDeclaration)
         describe_teacher(declaration, POLICY, sparse_top_k=3)
 
 
-def test_a_stream_that_is_not_decoded_is_refused(declaration: TeacherDeclaration) -> None:
-    with pytest.raises(InvalidValueError, match="'bright' looks at the stream 'depth'"):
-        describe_teacher(replace(declaration, stream="depth"), POLICY)
+def test_boxes_are_any_number_a_step_and_of_one_picture(declaration: TeacherDeclaration) -> None:
+    boxes = TeacherOutput(
+        name="boxes",
+        shape=(100, 6),
+        axes=("box", "number"),
+        class_names=("car",),
+        dtype="float32",
+        layout="boxes",
+        attributes={"unit": "fraction of the picture"},
+    )
+    detector = replace(declaration, outputs=(boxes,))
+    (output,) = describe_teacher(detector, POLICY, sparse_top_k=2).outputs
+    assert (output.layout, output.shape, output.axes) == ("boxes", (2,), ("step",))
+    assert output.attributes == {"unit": "fraction of the picture"}
+    assert output.class_names == ("car",)
+    with pytest.raises(InvalidValueError, match="one picture a step, not of 3"):
+        describe_teacher(detector, replace(POLICY, frames_per_step=3))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +107,8 @@ def test_pictures_come_back_from_what_is_stored() -> None:
     assert (output.shape, output.dtype) == ((6, 48, 64, 3), "uint8")
     assert output.axes == ("step", "height", "width", "channel")
     assert stored_frames(spec) == frames
+    # How frames fit is settled for all stores: a field more would make old ones others.
+    assert set(spec.fingerprint) == {"height", "width", "crop_fraction", "extraction_version"}
 
 
 def test_an_output_of_whole_clips_has_no_step_axis() -> None:

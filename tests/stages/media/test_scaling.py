@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from avkd.errors import InvalidValueError
 from avkd.stages.media.scaling import scale_picture
 from avkd.stages.types import FrameFormat
 
@@ -38,3 +39,32 @@ def test_the_middle_stays_in_the_middle():
     assert (columns == columns[::-1]).all()
     assert columns[31] > 0
     assert columns[:20].sum() == 0
+
+
+def test_a_stretched_picture_is_shown_whole():
+    picture = np.zeros((50, 200, 3), dtype=np.uint8)
+    picture[:, :20] = picture[:, -20:] = 200
+    stretched = scale_picture(
+        picture, FrameFormat(height=40, width=40, crop_fraction=1, fit="stretch")
+    )
+    assert stretched.shape == (40, 40, 3)
+    assert (stretched[:, :2] == 200).all()
+    assert (stretched[:, -2:] == 200).all()
+    assert stretched[:, 6:-6].max() == 0
+
+
+def test_a_stretched_picture_that_is_cut_is_refused():
+    with pytest.raises(InvalidValueError, match=r"crop_fraction 0.875 cuts what stretch shows"):
+        FrameFormat(height=40, width=40, fit="stretch")
+
+
+def test_16_bit_gray_keeps_its_levels_and_does_not_wrap_at_edges():
+    frame_format = FrameFormat(height=24, width=30, crop_fraction=1, fit="stretch", pixels="gray16")
+    picture = np.full((48, 60, 1), 65_535, dtype=np.uint16)
+    picture[:, :30] = 0
+    scaled = scale_picture(picture, frame_format)
+    assert (scaled.shape, scaled.dtype) == ((24, 30, 1), np.uint16)
+    assert (scaled[:, :13] == 0).all()
+    assert (scaled[:, 17:] == 65_535).all()
+    same = np.random.default_rng(0).integers(0, 65_536, (24, 30, 1)).astype(np.uint16)
+    assert (scale_picture(same, frame_format) == same).all()

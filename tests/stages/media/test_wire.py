@@ -96,3 +96,12 @@ def test_arrays_that_avkd_does_not_write_are_refused(arrays):
     encoded = json.dumps({"arrays": arrays}).encode()
     with pytest.raises(ValueError, match=r"avkd writes|not one of"):
         read_message(io.BytesIO(struct.pack(">I", len(encoded)) + encoded))
+
+
+def test_16_bit_pictures_survive_the_pipe():
+    gray = FrameFormat(height=2, width=3, crop_fraction=1, fit="stretch", pixels="gray16")
+    levels = np.arange(65_530, 65_536, dtype=np.uint16).reshape(1, 2, 3, 1)
+    clip = DecodedClip(clip_id="c", frames_status="ok", num_frames=1, frames={gray: levels})
+    received = decode_clip(*through_a_pipe(*encode_clip(clip)))
+    assert received.frames[gray].dtype == np.uint16
+    assert (received.frames[gray] == levels).all()

@@ -134,3 +134,23 @@ def test_paths_are_made_absolute_and_random_is_no_path() -> None:
 def test_resolving_twice_changes_nothing() -> None:
     resolved = resolve(parse_teacher("x", weights="w.pth"))
     assert resolve(resolved) == resolved
+
+
+def test_looks_survive_json() -> None:
+    request = TeacherRequest(
+        name="t",
+        family="f",
+        stream="thermal",
+        value_range=(0.0, 9.5),
+        picture_size=(64, 32),
+        maps=("attention", "features_0"),
+        map_channels=4,
+    )
+    assert TeacherRequest(**json.loads(json.dumps(asdict(request)))) == request
+
+
+def test_family_that_does_not_export_runs_torch_on_a_cpu() -> None:
+    request = parse_teacher("x", device="cpu")
+    assert resolve(request, runtimes=("torch",)).runtime == "torch"
+    with pytest.raises(InvalidValueError, match="does not run under onnxruntime; use --runtime t"):
+        resolve(parse_teacher("x", device="cpu", runtime="onnxruntime"), runtimes=("torch",))

@@ -1,0 +1,124 @@
+"""Teachers from what a user writes: names, and options of the form NAME=VALUE."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from avkd.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from avkd.stages.teachers.request import Device, Precision, RuntimeName, TeacherRequest
+
+_FORMS = {
+    "--weights": "PATH",
+    "--classes": "PATH",
+    "--stream": "STREAM",
+    "--picture-size": "WIDTHxHEIGHT",
+    "--maps": "MAP,MAP",
+}
+
+
+def parse_teachers(
+    names: Sequence[str],
+    texts: Mapping[str, Sequence[str]],
+    *,
+    map_channels: int,
+    runtime: "RuntimeName",
+    device: "Device",
+    precision: "Precision",
+    batch_size: int,
+) -> "tuple[TeacherRequest, ...]":
+    """Read the teachers asked for.
+
+    Args:
+        names: each ``FAMILY`` or ``NAME=FAMILY``.
+        texts: by option, what was given with it.
+        map_channels: of the teachers that store feature maps.
+        runtime: of all teachers, as are the rest.
+        device: where they run.
+        precision: of their arithmetic.
+        batch_size: frames of a batch.
+
+    Raises:
+        InvalidValueError: a value cannot be read, or is for no teacher.
+    """
+    from avkd.stages.teachers.request import parse_teacher
+
+    bare = [
+        parse_teacher(
+            name.rstrip("/"),
+            runtime=runtime,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+        )
+        for name in names
+    ]
+    known = [teacher.name for teacher in bare]
+    given = {option: _parse_pairs(option, each, known) for option, each in texts.items()}
+    teachers = tuple(_complete(teacher, given, map_channels) for teacher in bare)
+    if map_channels and not any(teacher.map_channels for teacher in teachers):
+        raise InvalidValueError(
+            f"--map-channels {map_channels} projects feature maps, but no teacher stores any; "
+            "name one with --maps NAME=features_0"
+        )
+    return teachers
+
+
+def parse_size(option: str, text: str) -> tuple[int, int]:
+    """Read width and height.
+
+    Raises:
+        InvalidValueError: they are not there.
+    """
+    width, times, height = text.partition("x")
+    if not times or not width.isdecimal() or not height.isdecimal():
+        raise InvalidValueError(f"{option} {text!r} is not WIDTHxHEIGHT, such as 64x48")
+    return int(width), int(height)
+
+
+def _complete(
+    teacher: "TeacherRequest", given: Mapping[str, Mapping[str, str]], map_channels: int
+) -> "TeacherRequest":
+    name = teacher.name
+    stream, _, limits = given["--stream"].get(name, "").partition(":")
+    size = given["--picture-size"].get(name)
+    maps = tuple(each for each in given["--maps"].get(name, "").split(",") if each)
+    has_features = any(each.startswith("features") for each in maps)
+    return replace(
+        teacher,
+        weights=given["--weights"].get(name, ""),
+        classes=given["--classes"].get(name, ""),
+        stream=stream,
+        value_range=_parse_range(limits) if limits else None,
+        picture_size=parse_size("--picture-size", size) if size else None,
+        maps=maps,
+        map_channels=map_channels if has_features else 0,
+    )
+
+
+def _parse_range(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    try:
+        limits = float(low), float(high)
+    except ValueError:
+        limits = math.nan, math.nan
+    if not colon or not all(map(math.isfinite, limits)):
+        raise InvalidValueError(
+            f"--stream range {text!r} is not LOW:HIGH, two numbers such as 21800:25000"
+        )
+    return limits
+
+
+def _parse_pairs(option: str, texts: Sequence[str], known: Sequence[str]) -> Mapping[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise InvalidValueError(
+                f"{option} {text!r} is not NAME={_FORMS[option]} with a teacher's name: "
+                f"{', '.join(known)}"
+            )
+        pairs[name] = value
+    return pairs
