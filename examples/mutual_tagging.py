@@ -53,7 +53,7 @@ unsatisfactory and mutual learning better [S]; its numbers are unknown [U].
 
 {table}
 
-{where}. Scores by seed lie beside this page. Command:
+{where}. The recipe of each row and the scores by seed lie beside this page. Command:
 
 ```bash
 python examples/mutual_tagging.py work/ docs/results/mutual
@@ -81,8 +81,10 @@ def prepare_teacher(work: Path, corpus: Path, store: Path, seed: int) -> None:
     avkd("extract-teacher", corpus, store, *named)
 
 
-def measure(work: Path, store: Path, row: str, seed: int) -> dict[str, Any]:
-    """Train one student and test it."""
+def measure(work: Path, out: Path, store: Path, row: str, seed: int) -> dict[str, Any]:
+    """Train one student and test it; the teacher is trained already."""
+    if row == "teacher":
+        return test(work / "teachers" / f"av-{seed}", store, out / "teacher.recipe.json")
     run = work / "runs" / f"{row}-{seed}"
     words = ["train-student", store, run, "--recipe=mutual", SMALL, f"--seed={seed}", *ROWS[row]]
     if row.startswith("one_way"):
@@ -90,11 +92,12 @@ def measure(work: Path, store: Path, row: str, seed: int) -> dict[str, Any]:
         words += [f"{OPTION}.{option}={name}" for option, name in stored.items()]
     told = avkd(*words)
     student = told["student"] if row == "rounds" else run
-    return test(student, store)
+    return test(Path(student), store, out / f"{row}.recipe.json")
 
 
-def test(run: object, store: Path) -> dict[str, Any]:
-    """The scores of a run on the test rows."""
+def test(run: Path, store: Path, recipe: Path) -> dict[str, Any]:
+    """The scores of a run on the test rows; its recipe is copied."""
+    recipe.write_text((run / "recipe.json").read_text())
     report = avkd("evaluate", run, store, "--split=test", "--label-column=labels")
     metrics: dict[str, Any] = report["scores"][0]["metrics"]
     return {"metrics": metrics, "commit": describe_commit()}
@@ -134,10 +137,7 @@ def main() -> None:
 
     def kept(row: str, seed: int) -> Any:
         file = asked.out / f"{row}-{seed}.json"
-        if row == "teacher":
-            run = asked.work / "teachers" / f"av-{seed}"
-            return keep(file, partial(test, run, store))
-        return keep(file, partial(measure, asked.work, store, row, seed))
+        return keep(file, partial(measure, asked.work, asked.out, store, row, seed))
 
     rows = ["teacher", *asked.rows]
     jobs = [partial(kept, row, seed) for seed in asked.seeds for row in rows if row != "rounds"]
