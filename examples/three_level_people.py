@@ -39,12 +39,11 @@ REAL_EPOCHS = "--set=schedule.num_epochs=150"
 PAGE = """\
 # Three levels, simulated people and real voices
 
-Trials of *simulated* people, none of whom was learned from: {trials}. EER in percent by
-interpolation of the ROC, minDCF times 100 at the
-prior {priors} with both costs 1; scores are plain cosines.
-Mean (sd) over seeds {seeds} of the student; all learn from the teacher of seed {teacher_seed}.
-World {world}: settings and seed were frozen before the first student was trained on it; recipes
-were settled on another seed.
+Trials of *simulated* people, none of whom was learned from: {trials}.
+EER in percent by interpolation of the ROC, minDCF times 100 at the prior {priors} with both costs
+1; scores are plain cosines. Mean (sd) over seeds {seeds} of the student; all learn from the teacher
+of seed {teacher_seed}. World {world}: settings and seed were frozen before the first student was
+trained on it; recipes were settled on another seed.
 
 {rows}
 
@@ -61,8 +60,9 @@ this page. Command:
 REAL = """
 ## Real voices: a check
 
-{corpus} Three voices to tell apart are too few for a claim: the same students,
-and one that learned from the other three real voices alone.
+{corpus}
+Three voices to tell apart are too few for a claim: the same students, and one that learned from the
+other three real voices alone.
 
 {rows}
 """
