@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import xxhash
 
 from avkd.errors import CorruptStoreError
+from avkd.storage.arrow_memory import open_bytes
 from avkd.storage.schema import ClipRow
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def read_part(data: bytes, name: str, columns: Iterable[str] | None = None) -> "
     try:
         chosen = None if columns is None else list(columns)
         # Not pq.read_table, which takes three times as long for a part of a few rows.
-        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
+        with pq.ParquetFile(open_bytes(data), page_checksum_verification=True) as file:
             return file.read(columns=chosen)
     except (OSError, pa.ArrowException) as error:
         raise CorruptStoreError(f"{name}: {error}; restore the file") from error

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from avkd.errors import CorpusError
 from avkd.storage import objects
+from avkd.storage.arrow_memory import open_bytes
 
 if TYPE_CHECKING:
     import pyarrow
@@ -47,12 +48,12 @@ def _parse(source: str, data: bytes, text_columns: Iterable[str]) -> "pyarrow.Ta
     if suffix == ".parquet":
         import pyarrow.parquet
 
-        return pyarrow.parquet.read_table(_view(data))
+        return pyarrow.parquet.read_table(open_bytes(data))
     if suffix == ".jsonl":
         import pyarrow.json
 
         options = pyarrow.json.ReadOptions(block_size=_JSON_BLOCK_BYTES)
-        return pyarrow.json.read_json(_view(data), read_options=options)
+        return pyarrow.json.read_json(open_bytes(data), read_options=options)
     if suffix == ".csv":
         return _parse_csv(data, text_columns)
     raise CorpusError(f"{source} is no table; give one that ends in {', '.join(TABLE_SUFFIXES)}")
@@ -66,17 +67,10 @@ def _parse_csv(data: bytes, text_columns: Iterable[str]) -> "pyarrow.Table":
         column_types=dict.fromkeys(text_columns, pyarrow.string()), strings_can_be_null=True
     )
     return pyarrow.csv.read_csv(
-        _view(data),
+        open_bytes(data),
         convert_options=convert,
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
     )
-
-
-def _view(data: bytes) -> "pyarrow.BufferReader":
-    """Arrow reads ahead in threads of its own, which must not need Python when it ends."""
-    import pyarrow
-
-    return pyarrow.BufferReader(data)
 
 
 def _first_line(error: Exception) -> str:

@@ -21,6 +21,7 @@ from avkd.pipeline.evaluation.row_predictions import RowPredictions
 from avkd.pipeline.evaluation.row_scores import predict_class
 from avkd.stages.metrics.trials import Trials
 from avkd.storage import objects
+from avkd.storage.arrow_memory import open_bytes
 
 if TYPE_CHECKING:
     import pyarrow
@@ -112,7 +113,7 @@ def read_predictions(file: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
     try:
         # From bytes: Arrow would take the folders of a path for partitions.
-        table = pq.read_table(pa.BufferReader(file.read_bytes()))
+        table = pq.read_table(open_bytes(file.read_bytes()))
     except (OSError, pa.ArrowException) as error:
         raise CorruptStoreError(
             f"{file} cannot be read: {str(error).splitlines()[0]}; evaluate the run again"
