@@ -112,7 +112,7 @@ class RectangleTeacher:
 
 
 class RectangleFamily:
-    summary = "rectangles"
+    summary = "finds the bright rectangles of a picture"
     runtimes = ("torch",)
 
     def declare(self, request: TeacherRequest) -> TeacherDeclaration:

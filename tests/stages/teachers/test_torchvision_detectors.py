@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from avkd.errors import InvalidValueError, UnknownNameError
+from avkd.stages.teachers.declaration import TORCH_CPU_THREADS
 from avkd.stages.teachers.network import seeded
 from avkd.stages.teachers.registry import declare_teacher, load_teacher
 from avkd.stages.teachers.request import TeacherRequest, parse_teacher
+from avkd.stages.teachers.runtime import cpu_threads
 from avkd.stages.teachers.torchvision_detectors import list_detectors
 
 SSD = "torchvision_detector/ssdlite320_mobilenet_v3_large"
@@ -88,7 +90,8 @@ def test_boxes_are_those_of_torchvision_on_the_same_picture(
     direct.transform.fixed_size = (width, height)
     head = getattr(direct, "roi_heads", direct)
     head.score_thresh, head.nms_thresh, head.detections_per_img = 0.05, 0.5, 100
-    with torch.inference_mode():
+    # The number of threads decides the order of sums, and random weights amplify it.
+    with torch.inference_mode(), cpu_threads(TORCH_CPU_THREADS):
         found = direct([torch.from_numpy(f).permute(2, 0, 1) / 255 for f in frames])
     assert any(len(each["boxes"]) for each in found)
     for ours, theirs in zip(said, found, strict=True):
