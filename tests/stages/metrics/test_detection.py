@@ -36,7 +36,8 @@ def random_pairs(seed: int, num_frames: int = 6) -> Pairs:
     for _ in range(num_frames):
         low = generator.random((generator.integers(0, 4), 2)) * 0.6
         truth = np.concatenate([low, low + 0.1 + 0.3 * generator.random(low.shape)], axis=1)
-        askew = truth + generator.normal(0, 0.03, truth.shape)
+        # Below half of the smallest side: no box is turned inside out.
+        askew = truth + np.clip(generator.normal(0, 0.03, truth.shape), -0.04, 0.04)
         false = generator.random((generator.integers(0, 3), 2)) * 0.5
         every = np.concatenate([askew, np.concatenate([false, false + 0.2], axis=1)])
         chosen = np.clip(every[generator.random(len(every)) < 0.8], 0, 1)
