@@ -15,6 +15,7 @@ from avkd.cli import (
     extract_teacher,
     inspect,
     make_corpus,
+    predict,
     report,
     train_student,
     train_teacher,
@@ -45,6 +46,7 @@ app.command("extract-teacher")(extract_teacher.extract_teacher)
 app.command("train-teacher")(train_teacher.train_teacher)
 app.command("train-student")(train_student.train_student)
 app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.command("compare")(compare.compare)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)

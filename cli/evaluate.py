@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from avkd.cli.boxes_report import evaluate_boxes_of_runs
 from avkd.cli.console import print_json, print_result, print_table, show_progress
 from avkd.errors import InvalidValueError
 
@@ -72,11 +73,41 @@ def evaluate(
             metavar="NAME",
         ),
     ] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(help="Of a store: score the student's boxes against this table of true ones."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a store: tell how the student's boxes agree with this stored teacher's.",
+            metavar="NAME",
+        ),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of boxes: also by the values of this column of the corpus; may come again.",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    min_visible: Annotated[
+        float | None,
+        typer.Option(help="Of boxes: the share of a vehicle to be seen for it to count.  [0.25]"),
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(help="Of boxes: from which score they count in distances and tracks.  [0.3]"),
+    ] = None,
+    tracking: Annotated[
+        bool, typer.Option("--tracking", help="Of boxes: fail where tracks cannot be measured.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
     """Measure a student: probe it on labelled sounds beside controls, or score its own predictions.
 
-    Sounds come from a table or a folder; predictions are of the rows of a store.
+    Sounds come from a table or a folder; predictions are of the rows of a store: labels, trials, or
+    with --truth or --against boxes.
     """
     from avkd.pipeline.evaluation.rows import is_store
 
@@ -96,8 +127,33 @@ def evaluate(
         "--as-norm": as_norm or None,
         "--teacher-targets": teacher_targets,
     }
+    of_boxes = {
+        "--truth": truth,
+        "--against": against,
+        "--by": by,
+        "--min-visible": min_visible,
+        "--min-score": min_score,
+        "--tracking": tracking or None,
+    }
     if is_store(dataset):
         _refuse_stray(of_sounds, f"goes with a table of sounds, but {dataset} is a store")
+        if any(value is not None for value in of_boxes.values()):
+            of_rows.pop("--teacher-targets")
+            _refuse_stray(of_rows, "scores labels or trials, which boxes do not have")
+            evaluate_boxes_of_runs(
+                run,
+                dataset,
+                split="test" if split is None else split,
+                truth=truth,
+                against=against,
+                by=by or [],
+                min_visible=min_visible,
+                min_score=min_score,
+                needs_tracks=tracking,
+                teacher_targets=teacher_targets or [],
+                as_json=as_json,
+            )
+            return
         _evaluate_rows(
             run,
             dataset,
@@ -110,7 +166,7 @@ def evaluate(
             as_json=as_json,
         )
         return
-    _refuse_stray(of_rows, f"goes with a store, but there is none at {dataset}")
+    _refuse_stray(of_rows | of_boxes, f"goes with a store, but there is none at {dataset}")
     _evaluate_sounds(
         run,
         dataset,

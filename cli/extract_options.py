@@ -117,6 +117,10 @@ SampleRate: TypeAlias = Annotated[
 ChannelRule: TypeAlias = Annotated[
     Channels | None, typer.Option(help="Of the cached waveform.  [first]")
 ]
+NumChannels: TypeAlias = Annotated[
+    int | None,
+    typer.Option(help="Cache so many microphones as they are.", min=2, metavar="N"),
+]
 CachedFrames: TypeAlias = Annotated[
     str | None,
     typer.Option(help="Pictures to cache for students, such as 64x48.", metavar="WIDTHxHEIGHT"),

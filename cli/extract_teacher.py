@@ -39,6 +39,7 @@ def extract_teacher(
     inputs: options.CachedInput = None,
     sample_rate: options.SampleRate = None,
     channels: options.ChannelRule = None,
+    num_channels: options.NumChannels = None,
     frames: options.CachedFrames = None,
     vector: options.VectorColumns = None,
     sparse_top_k: options.SparseTopK = None,
@@ -58,7 +59,7 @@ def extract_teacher(
     """Let teachers look at a corpus once and store what they see; goes on where it stopped."""
     from avkd.pipeline.extraction.request import ExtractRequest
 
-    chosen_inputs = _choose_inputs(inputs, sample_rate, channels)
+    chosen_inputs = _choose_inputs(inputs, sample_rate, channels, num_channels)
     if not (teacher or vector or frames or chosen_inputs):
         raise InvalidValueError(
             "nothing to extract; give --teacher, --vector, --frames or --inputs"
@@ -128,15 +129,26 @@ def _remark(num_failed: int, is_stopping: bool) -> str:
 
 
 def _choose_inputs(
-    inputs: options.Inputs | None, sample_rate: int | None, channels: options.Channels | None
+    inputs: options.Inputs | None,
+    sample_rate: int | None,
+    channels: options.Channels | None,
+    num_channels: int | None,
 ) -> "WaveformFormat | Literal['none'] | None":
     from avkd.stages.types import WaveformFormat
 
     if inputs is options.Inputs.none:
         return "none"
-    if inputs is None and sample_rate is None and channels is None:
+    if inputs is None and sample_rate is None and channels is None and num_channels is None:
         return None
+    if channels and num_channels:
+        raise InvalidValueError(
+            f"--channels {channels.value} makes one of all channels but --num-channels "
+            f"{num_channels} keeps them; leave one out"
+        )
     plain = WaveformFormat()
+    if num_channels:
+        rate = sample_rate or plain.sample_rate
+        return WaveformFormat(sample_rate=rate, num_channels=num_channels, channels="all")
     return WaveformFormat(
         sample_rate=sample_rate or plain.sample_rate,
         channels=channels.value if channels else plain.channels,

@@ -10,6 +10,7 @@ from avkd.cli.console import print_facts, print_json, print_result, print_table
 from avkd.pipeline.report.numbers import size
 
 if TYPE_CHECKING:
+    from avkd.pipeline.microphones import MicrophoneCheck
     from avkd.pipeline.report.facts import FailedClip
     from avkd.storage.summary import StoreSummary
 
@@ -20,19 +21,40 @@ def inspect(
     store: Annotated[str, typer.Argument(help="The store.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
-    """Tell what a store holds: recordings, clips, teachers, states, digest, and what failed."""
+    """Tell what a store holds: recordings, clips, teachers, states, digest, and what failed.
+
+    Where sound of several microphones is stored, some of it is looked at for dead, doubled and
+    swapped ones.
+    """
+    from avkd.pipeline.microphones import check_microphones
     from avkd.pipeline.report.facts import list_failures
     from avkd.storage.store import Store
 
     opened = Store.open(store)
     summary = opened.summary()
     failures = list_failures(opened, MAX_FAILURES)
+    checks = check_microphones(opened)
     if as_json:
-        print_json({**summary.to_json(), "failures": [asdict(clip) for clip in failures]})
+        told = {
+            "failures": [asdict(clip) for clip in failures],
+            "microphones": [asdict(check) for check in checks],
+        }
+        print_json({**summary.to_json(), **told})
         return
     _print_summary(summary)
+    if checks:
+        _print_microphones(checks)
     if failures:
         _print_failures(failures)
+
+
+def _print_microphones(checks: "Sequence[MicrophoneCheck]") -> None:
+    print_result("")
+    for check in checks:
+        levels = ", ".join(f"{level:.0f}" for level in check.levels_decibels)
+        print_result(f"{check.input_name}: channels at {levels} dB of full scale")
+        for warning in check.warnings:
+            print_result(f"warning: {warning}")
 
 
 def _print_failures(failures: "Sequence[FailedClip]") -> None:

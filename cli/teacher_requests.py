@@ -78,11 +78,21 @@ def parse_size(option: str, text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def parse_stream(text: str) -> tuple[str, tuple[float, float] | None]:
+    """Read ``STREAM`` or ``STREAM:LOW:HIGH``: its name, and the range of 16-bit gray.
+
+    Raises:
+        InvalidValueError: the range is none.
+    """
+    stream, _, limits = text.partition(":")
+    return stream, _parse_range(limits) if limits else None
+
+
 def _complete(
     teacher: "TeacherRequest", given: Mapping[str, Mapping[str, str]], map_channels: int
 ) -> "TeacherRequest":
     name = teacher.name
-    stream, _, limits = given["--stream"].get(name, "").partition(":")
+    stream, value_range = parse_stream(given["--stream"].get(name, ""))
     size = given["--picture-size"].get(name)
     maps = tuple(each for each in given["--maps"].get(name, "").split(",") if each)
     has_features = any(each.startswith("features") for each in maps)
@@ -91,7 +101,7 @@ def _complete(
         weights=given["--weights"].get(name, ""),
         classes=given["--classes"].get(name, ""),
         stream=stream,
-        value_range=_parse_range(limits) if limits else None,
+        value_range=value_range,
         picture_size=parse_size("--picture-size", size) if size else None,
         maps=maps,
         map_channels=map_channels if has_features else 0,

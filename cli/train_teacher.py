@@ -1,16 +1,18 @@
-"""`avkd train-teacher`: a teacher from the labelled rows of a store."""
+"""`avkd train-teacher`: a teacher from labelled rows of a store, or a detector from a corpus."""
 
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from avkd.cli.detector_training import train_detectors_and_tell
 from avkd.cli.training_options import (
     AsJson,
     Choices,
     Device,
     LabelColumn,
     Overrides,
-    RecipeName,
     Seeds,
     Split,
     Variant,
@@ -20,16 +22,61 @@ from avkd.cli.training_options import (
 from avkd.errors import InvalidValueError
 
 
+class Task(StrEnum):
+    """What a teacher is for, where it is not for the labels of rows."""
+
+    detection = "detection"
+
+
 def train_teacher(
-    store: Annotated[str, typer.Argument(help="The store with inputs and labelled rows.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="The store with inputs and labelled rows; with --task detection, the corpus."
+        ),
+    ],
     run: Annotated[str, typer.Argument(help="The folder of the teacher, new or to go on with.")],
-    recipe: RecipeName,
+    task: Annotated[
+        Task | None, typer.Option(help="detection: a detector of boxes, from a corpus.")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="See `avkd list recipes`; not for --task detection.")
+    ] = "",
     variant: Variant = "",
     split: Split = "",
     label_column: LabelColumn = "",
     group_column: Annotated[
         str, typer.Option(help="Refuse splits that share a value of this column, as a speaker.")
     ] = "",
+    truth: Annotated[
+        str, typer.Option(help="Detection: the table of boxes (docs: detectors).")
+    ] = "",
+    stream: Annotated[
+        str,
+        typer.Option(
+            help="Detection: whose pictures; with :LOW:HIGH, 16-bit gray from LOW to HIGH.  [rgb]",
+            metavar="STREAM",
+        ),
+    ] = "",
+    picture_size: Annotated[
+        str,
+        typer.Option(
+            help="Detection: pictures are stretched to that, multiples of 32.  [320x192]",
+            metavar="WIDTHxHEIGHT",
+        ),
+    ] = "",
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Detection: CLASS, or CLASS=KIND,KIND of the truth; one alone that is no kind "
+            "stands for all.  [vehicle]",
+            metavar="CLASS",
+        ),
+    ] = None,
+    min_visible: Annotated[
+        float | None,
+        typer.Option(help="Detection: boxes of which less is visible do not count.  [0.25]"),
+    ] = None,
     seed: Seeds = None,
     override: Overrides = None,
     device: WhichDevice = Device.auto,
@@ -37,8 +84,46 @@ def train_teacher(
 ) -> None:
     """Train a teacher on labels, from stored inputs and embeddings; goes on where it stopped.
 
-    Its run folder is a teacher for `avkd extract-teacher CORPUS STORE --teacher NAME=RUN`.
+    Its run folder is a teacher for `avkd extract-teacher CORPUS STORE --teacher NAME=RUN`. With
+    `--task detection`: a detector, from the pictures and boxes of a corpus.
     """
+    for_detection = {
+        "--truth": truth,
+        "--stream": stream,
+        "--picture-size": picture_size,
+        "--classes": classes,
+        "--min-visible": min_visible,
+    }
+    for_rows = {
+        "--recipe": recipe,
+        "--variant": variant,
+        "--label-column": label_column,
+        "--group-column": group_column,
+    }
+    if task is Task.detection:
+        _refuse_given(for_rows, "is not for --task detection, which has one recipe (--set)")
+        train_detectors_and_tell(
+            source,
+            run,
+            truth,
+            {
+                "stream": stream or None,
+                "picture_size": picture_size or None,
+                "classes": classes,
+                "split": split or None,
+                "min_visible": min_visible,
+            },
+            override or (),
+            seed or (),
+            device=device,
+            as_json=as_json,
+        )
+        return
+    _refuse_given(for_detection, "is for --task detection; give that too")
+    if not recipe:
+        raise InvalidValueError(
+            "no recipe; give --recipe (see avkd list recipes), or --task detection"
+        )
     groups = [f"data.group_column={group_column}"] if group_column else []
     choices = Choices(
         recipe=recipe,
@@ -53,4 +138,10 @@ def train_teacher(
             f"recipe {recipe!r} reads no labels and trains no teacher; give --label-column, or "
             "train it as a student with avkd train-student"
         )
-    train_and_tell(store, run, resolved, seed or (), teachers=(), device=device, as_json=as_json)
+    train_and_tell(source, run, resolved, seed or (), teachers=(), device=device, as_json=as_json)
+
+
+def _refuse_given(options: Mapping[str, object], why: str) -> None:
+    for name, value in options.items():
+        if value not in ("", None):
+            raise InvalidValueError(f"{name} {why}, or leave it out")

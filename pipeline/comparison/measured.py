@@ -119,20 +119,19 @@ def _read_report(file: Path) -> dict[str, Any]:
 
 def _read_rows(run: Path, report: Mapping[str, Any]) -> Evaluation:
     student, *teachers = report["scores"]
+
+    def scored(score: Mapping[str, Any], *teacher: str) -> Scored:
+        # Of boxes there is no line a clip: they are compared over seeds alone.
+        has_lines = report["kind"] != "boxes"
+        kept = predictions_file(run, report["name"], *teacher) if has_lines else None
+        return Scored(metrics=_read_metrics(score), predictions=kept)
+
     return Evaluation(
         name=report["name"],
         protocol=_read_protocol(report, student["details"]),
         store=report["store"],
-        student=Scored(
-            metrics=_read_metrics(student), predictions=predictions_file(run, report["name"])
-        ),
-        teachers={
-            each["name"]: Scored(
-                metrics=_read_metrics(each),
-                predictions=predictions_file(run, report["name"], each["name"]),
-            )
-            for each in teachers
-        },
+        student=scored(student),
+        teachers={each["name"]: scored(each, each["name"]) for each in teachers},
     )
 
 

@@ -8,9 +8,9 @@ from avkd.pipeline.evaluation.row_files import file_name
 from avkd.pipeline.evaluation.row_predictions import WantedRows
 from avkd.pipeline.evaluation.row_scores import ScoreKind
 from avkd.pipeline.evaluation.row_trials import TrialBench, read_trials, require_cohort_split
-from avkd.pipeline.training.learning_set import LOGITS
 from avkd.pipeline.training.overlap import refuse_overlap
 from avkd.pipeline.training.students import LoadedStudent, load_clip_student
+from avkd.pipeline.training.targets import LOGITS
 from avkd.stages.metrics.verification import DetectionCost
 from avkd.storage.store import Store
 

@@ -14,8 +14,8 @@ from avkd.pipeline.evaluation.row_predictions import (
     find_wanted,
 )
 from avkd.pipeline.training.examples import Examples
-from avkd.pipeline.training.learning_set import EMBEDDING, LOGITS
 from avkd.pipeline.training.reading import Dense, read_scattered
+from avkd.pipeline.training.targets import EMBEDDING, LOGITS
 from avkd.storage.schema import OutputSpec
 from avkd.storage.sparse import SparseLogits
 from avkd.storage.store import Store

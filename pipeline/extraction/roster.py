@@ -76,8 +76,8 @@ def settle_roster(
     if policy is None:
         _refuse_teachers(of_pictures, request.corpus)
     else:
-        _refuse_unseen_streams(of_pictures, recordings, request.corpus)
         teachers = tuple(_settle(each, stored) for each in of_pictures)
+        _refuse_unseen_streams(teachers, recordings, request.corpus)
         waveform = choose_waveform(request, store, stored)
         frames = choose_frames(request, store, stored)
         specs += [_describe(each, policy, request.sparse_top_k, stored) for each in teachers]

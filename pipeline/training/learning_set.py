@@ -18,17 +18,17 @@ from avkd.pipeline.training.labels import choose_classes, encode_labels, require
 from avkd.pipeline.training.loading import BatchShape
 from avkd.pipeline.training.overlap import refuse_overlap
 from avkd.pipeline.training.reading import RowReader, SoundReader, StoredSound, TargetReader
+from avkd.pipeline.training.stored_boxes import find_boxes, require_fractions
+from avkd.pipeline.training.targets import EMBEDDING, LOGITS, describe_target, find_output
 from avkd.stages.encoders.streams import InputShape
 from avkd.stages.methods.batch import WAVEFORM, LearningShape, Needs, TargetShape
 from avkd.stages.types import WaveformFormat
 from avkd.storage.digest import RowSum, fingerprint_digest
-from avkd.storage.schema import OutputSpec, ProducerSpec
+from avkd.storage.schema import ProducerSpec
 from avkd.storage.store import Store
 
 RECORDINGS = "recordings"
 """The input_name that decodes sound while training, even where some is stored."""
-LOGITS = "logits"
-EMBEDDING = "embedding"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,8 @@ class LearningSet:
     """The stored sound, or ``recordings``."""
     sample_rate: int
     data: DataConfig
+    num_channels: int = 1
+    """Of sound that is decoded while training: 1 keeps the first."""
     needs: Needs = field(default_factory=Needs)
     """What of it the method reads; known once the student is built."""
 
@@ -53,7 +55,10 @@ class LearningSet:
     @property
     def teachers(self) -> tuple[str, ...]:
         """The teachers that are learned from."""
-        return tuple(dict.fromkeys((*self.needs.logits_of, *self.needs.embeddings_of)))
+        needs = self.needs
+        mapped = (teacher for teacher, _ in needs.maps_of)
+        named = (*needs.logits_of, *needs.embeddings_of, *needs.boxes_of, *mapped)
+        return tuple(dict.fromkeys(named))
 
     @property
     def hears(self) -> bool:
@@ -68,9 +73,8 @@ class LearningSet:
     @property
     def producers(self) -> tuple[str, ...]:
         """Everything that a clip must have."""
-        needs = self.needs
-        inputs = (self.input_name if name == WAVEFORM else name for name in needs.inputs)
-        names = dict.fromkeys((*needs.logits_of, *needs.embeddings_of, *inputs))
+        inputs = (self.input_name if name == WAVEFORM else name for name in self.needs.inputs)
+        names = dict.fromkeys((*self.teachers, *inputs))
         return tuple(name for name in names if name != RECORDINGS)
 
     def origin(self) -> dict[str, object]:
@@ -96,9 +100,10 @@ class LearningSet:
 def choose_learning_set(
     store: Store, data: DataConfig, teachers: Sequence[str], sample_rate: int | None
 ) -> LearningSet:
-    """Settle teachers (all that stored logits or embeddings, unless named), sound and labels.
+    """Settle teachers (all that stored a target, unless named), sound and labels.
 
-    ``sample_rate`` is the student's; None takes that of the stored sound.
+    ``sample_rate`` is the student's, who then hears one channel; None takes those of the stored
+    sound.
 
     Raises:
         UnknownNameError: The store has no teacher of that name.
@@ -110,11 +115,11 @@ def choose_learning_set(
     for name in teachers:
         if name not in known:
             raise UnknownNameError(f"teacher of {store.url}", name, known)
-    shapes = {name: _target_shape(known[name]) for name in teachers or known}
+    shapes = {name: describe_target(store, known[name]) for name in teachers or known}
     targets = {name: shape for name, shape in shapes.items() if shape is not None}
     if not targets and data.label_column is None:
         raise InvalidValueError(
-            f"{store.url} has no teacher with logits or embeddings to learn from; "
+            f"{store.url} has no teacher with logits, embeddings or boxes to learn from; "
             "extract one with avkd extract-teacher"
         )
     inputs = describe_inputs(store)
@@ -125,20 +130,28 @@ def choose_learning_set(
         shape=LearningShape(targets=targets, inputs=inputs, class_names=_read_classes(store, data)),
         input_name=_choose_sound(store, data.input_name, rate) if rate else RECORDINGS,
         sample_rate=rate,
+        num_channels=count_heard_channels(inputs, sample_rate),
         data=data,
     )
 
 
+def count_heard_channels(inputs: Mapping[str, InputShape], sample_rate: int | None) -> int:
+    """The channels of decoded sound: those of the stored one, or 1 for a student with a rate."""
+    return inputs[WAVEFORM].shape[0] if sample_rate is None and WAVEFORM in inputs else 1
+
+
 def describe_inputs(store: Store) -> dict[str, InputShape]:
     """All that a student can look at: the inputs, and the embeddings of teachers."""
-    shapes = {}
+    shapes, policy = {}, read_policy(store)
     for name, spec in store.producers().items():
-        output = spec.outputs[0] if spec.kind == "input" else _output(spec, EMBEDDING)
+        output = spec.outputs[0] if spec.kind == "input" else find_output(spec, EMBEDDING)
         if output is not None and output.layout == "dense":
+            sample_rate = _whole(output.attributes.get("sample_rate", 0))
             shapes[name] = InputShape(
                 shape=output.shape,
-                sample_rate=_whole(output.attributes.get("sample_rate", 0)),
+                sample_rate=sample_rate,
                 frames_per_step=_whole(output.attributes.get("frames_per_step", 1)),
+                step_seconds=policy.step_seconds if policy and sample_rate else 0.0,
             )
     return shapes
 
@@ -212,6 +225,9 @@ def build_reader(learning: LearningSet, examples: Examples) -> RowReader:
         examples=examples,
         logits_of=needs.logits_of,
         embeddings_of=needs.embeddings_of,
+        boxes_of={name: boxes_output(specs[name]) for name in needs.boxes_of},
+        maps_of=needs.maps_of,
+        min_box_score=needs.min_box_score,
         inputs={
             name: EMBEDDING if specs[name].kind == "teacher" else specs[name].outputs[0].name
             for name in needs.inputs
@@ -234,7 +250,7 @@ def read_labels(learning: LearningSet, examples: Examples) -> npt.NDArray[Any] |
 
 def has_dense_logits(spec: ProducerSpec) -> bool:
     """Whether a teacher stored all of its logits."""
-    logits = _output(spec, LOGITS)
+    logits = find_output(spec, LOGITS)
     return logits is not None and logits.layout == "dense"
 
 
@@ -245,11 +261,16 @@ def _build_sound(learning: LearningSet, examples: Examples) -> SoundReader:
 
     policy = read_policy(learning.store)
     assert policy is not None  # a store without one holds no recordings to hear
+    num_channels = learning.num_channels
     return RecordedSound(
         store=learning.store,
         examples=examples,
         policy=policy,
-        waveform=WaveformFormat(sample_rate=learning.sample_rate),
+        waveform=WaveformFormat(
+            sample_rate=learning.sample_rate,
+            num_channels=num_channels,
+            channels="first" if num_channels == 1 else "all",
+        ),
         num_workers=count_cores(),
     )
 
@@ -278,22 +299,18 @@ def _read_classes(store: Store, data: DataConfig) -> tuple[str, ...]:
     return classes
 
 
-def _target_shape(spec: ProducerSpec) -> TargetShape | None:
-    logits, embedding = _output(spec, LOGITS), _output(spec, EMBEDDING)
-    found = logits or embedding
-    if found is None:
-        return None
-    return TargetShape(
-        num_steps=found.shape[0] if found.axes[0] == "step" else 0,
-        num_classes=logits.shape[-1] if logits else 0,
-        embedding_size=embedding.shape[-1] if embedding else 0,
-        class_names=logits.class_names if logits else (),
-    )
+def boxes_output(spec: ProducerSpec) -> str:
+    """The name of a teacher's boxes.
+
+    Raises:
+        InvalidValueError: It stored none, or in another form than is learned from.
+    """
+    output = find_boxes(spec)
+    if output is None:
+        raise InvalidValueError(f"teacher {spec.name!r} stored no boxes; extract a detector")
+    require_fractions(spec.name, output)
+    return output.name
 
 
 def _whole(attribute: object) -> int:
     return int(str(attribute))
-
-
-def _output(spec: ProducerSpec, name: str) -> OutputSpec | None:
-    return next((o for o in spec.outputs if o.name == name and o.layout != "boxes"), None)

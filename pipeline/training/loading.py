@@ -18,6 +18,7 @@ from avkd.pipeline.training.examples import Examples
 from avkd.pipeline.training.ordering import EpochOrder, count_batches, in_order, order_epoch
 from avkd.pipeline.training.prefetch import prefetched
 from avkd.pipeline.training.reading import Dense, RowReader, StoredRow, Waveform
+from avkd.pipeline.training.stored_boxes import gather_boxes
 from avkd.stages.losses.kl import SparseTargets
 from avkd.stages.methods.batch import WAVEFORM, Batch
 from avkd.storage.sparse import SparseLogits
@@ -139,6 +140,15 @@ class Loader:
                 name: _steps([row.targets.embeddings[name] for row in rows], self._num_steps(name))
                 for name in rows[0].targets.embeddings
             },
+            boxes={
+                name: gather_boxes([row.targets.boxes[name] for row in rows])
+                for name in rows[0].targets.boxes
+            },
+            maps={
+                key: _maps([row.targets.maps[key] for row in rows], self.shape.num_steps)
+                for key in rows[0].targets.maps
+            },
+            full_steps=self.shape.num_steps,
             labels=None if self.labels is None else torch.from_numpy(self.labels[places]),
         )
 
@@ -176,6 +186,12 @@ def _logits(rows: Sequence[Dense | SparseLogits], num_steps: int | None) -> Tens
         log_sum_exp=_steps([row.lse for row in sparse], num_steps),
         temperatures=sparse[0].temperatures,
     )
+
+
+def _maps(rows: Sequence[Dense], num_steps: int) -> Tensor:
+    """float32 (B, num_steps, C, H, W), zeros after the stored steps."""
+    maps = _steps(rows, num_steps)
+    return maps if maps.dim() == 5 else maps[:, :, None]
 
 
 def _steps(rows: Sequence[Dense], num_steps: int | None) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avkd.pipeline.training.examples import Examples
+from avkd.pipeline.training.stored_boxes import RowBoxes, split_rows
 from avkd.storage.sparse import SparseLogits
 from avkd.storage.store import Store
 
@@ -32,6 +33,10 @@ class StoredTargets:
     """By teacher, of (steps, classes), or (classes,) of a clip as a whole."""
     embeddings: Mapping[str, Dense] = field(default_factory=dict)
     """By teacher: (steps, D), or (D,)."""
+    boxes: Mapping[str, RowBoxes] = field(default_factory=dict)
+    """By teacher."""
+    maps: Mapping[tuple[str, str], Dense] = field(default_factory=dict)
+    """By teacher and output: (steps, C, H, W), or (steps, H, W) of one without channels."""
     inputs: Mapping[str, Dense] = field(default_factory=dict)
     """What the student looks at beside the sound, by name."""
 
@@ -77,6 +82,12 @@ class TargetReader:
     examples: Examples
     logits_of: tuple[str, ...]
     embeddings_of: tuple[str, ...] = ()
+    boxes_of: Mapping[str, str] = field(default_factory=dict)
+    """By teacher, the output that holds its boxes."""
+    maps_of: tuple[tuple[str, str], ...] = ()
+    """Teacher and output."""
+    min_box_score: float = 0.0
+    """Boxes with a lower one are left out."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     """By producer, the output that is an input of the student."""
 
@@ -84,6 +95,11 @@ class TargetReader:
         """Read one block."""
         logits = self._read("logits", self.logits_of, block)
         embeddings = self._read("embedding", self.embeddings_of, block)
+        boxes = {name: self._read_boxes(name, block) for name in self.boxes_of}
+        maps = {
+            (name, output): self._read(output, (name,), block)[name]
+            for name, output in self.maps_of
+        }
         inputs = {
             name: rows
             for name, output in self.inputs.items()
@@ -93,10 +109,16 @@ class TargetReader:
             place: StoredTargets(
                 logits={name: rows[i] for name, rows in logits.items()},
                 embeddings={name: _dense(rows[i]) for name, rows in embeddings.items()},
+                boxes={name: rows[i] for name, rows in boxes.items()},
+                maps={key: _dense(rows[i]) for key, rows in maps.items()},
                 inputs={name: _dense(rows[i]) for name, rows in inputs.items()},
             )
             for i, place in enumerate(block)
         }
+
+    def _read_boxes(self, teacher: str, block: Block) -> list[RowBoxes]:
+        rows, output = self.examples.rows[teacher][block], self.boxes_of[teacher]
+        return read_boxes(self.store, teacher, output, rows, self.min_box_score)
 
     def _read(
         self, output: str, teachers: Iterable[str], block: Block
@@ -169,6 +191,21 @@ def read_scattered(
     return [found[row] for row in rows.tolist()]
 
 
+def read_boxes(
+    store: Store,
+    teacher: str,
+    output: str,
+    rows: npt.NDArray[np.int64],
+    min_score: float = 0.0,
+) -> list[RowBoxes]:
+    """The boxes of those rows, in the order asked for, of that score at least."""
+    found: dict[int, RowBoxes] = {}
+    for span in _spans(sorted(set(rows.tolist())), store.rows_per_shard):
+        table = store.read_rows(teacher, output, span[0], span[-1] + 1)
+        found.update(zip(span, split_rows(table, span, min_score), strict=True))
+    return [found[row] for row in rows.tolist()]
+
+
 def _spans(rows: list[int], rows_per_shard: int) -> list[list[int]]:
     """Runs of rows of one shard: a shard between two others may be missing."""
     spans: list[list[int]] = []
@@ -202,12 +239,14 @@ def _dense(row: Dense | SparseLogits) -> Dense:
 
 
 def _num_bytes(row: StoredRow) -> int:
-    arrays = [*row.targets.embeddings.values(), *row.targets.inputs.values()]
+    targets = row.targets
+    arrays = [*targets.embeddings.values(), *targets.inputs.values(), *targets.maps.values()]
     if row.waveform is not None:
         arrays.append(row.waveform)
-    for logits in row.targets.logits.values():
+    for logits in targets.logits.values():
         if isinstance(logits, SparseLogits):
             arrays += [logits.values, logits.ids, logits.lse]
         else:
             arrays.append(logits)
-    return sum(array.nbytes for array in arrays)
+    of_boxes = sum(boxes.num_bytes for boxes in targets.boxes.values())
+    return of_boxes + sum(array.nbytes for array in arrays)

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from avkd.errors import InvalidValueError
 from avkd.pipeline.recipe import OptimiserConfig, Recipe
 from avkd.pipeline.run_dir import RunDir, open_run
+from avkd.pipeline.training.anchors import fit_student_anchors
 from avkd.pipeline.training.checkpoint import TrainingState
 from avkd.pipeline.training.examples import Examples, split_validation
 from avkd.pipeline.training.learning_set import (
@@ -75,7 +76,7 @@ class Session:
 def open_learner(
     store: str, run: str, recipe: Recipe, teachers: tuple[str, ...], device: Device
 ) -> Learner:
-    """Check recipe, store and run folder against each other; nothing is read of the rows yet."""
+    """Check recipe, store and run folder against each other."""
     opened = Store.open(store)
     learning = choose_learning_set(opened, recipe.data, teachers, heard_sample_rate(recipe))
     full_shape(learning, recipe.data)
@@ -83,7 +84,9 @@ def open_learner(
     learning = replace(learning, needs=method.needs(student))
     if not RunDir(path=Path(run)).recipe_file.exists():
         # A run that has nothing to learn from must not leave a folder behind.
-        find_learning_examples(learning)
+        examples = find_learning_examples(learning)
+        train, _ = split_validation(examples, recipe.data.validation_fraction)
+        fit_student_anchors(student, learning, train)
     accelerator = start_accelerator(recipe.precision, device)
     with accelerator.main_process_first():
         folder = open_run(run, recipe, learning.origin())
@@ -102,6 +105,7 @@ def prepare_session(learner: Learner) -> Session:
     recipe, accelerator = learner.recipe, learner.accelerator
     examples = find_learning_examples(learner.learning)
     train, validation = _build_loaders(learner, examples)
+    fit_student_anchors(learner.student, learner.learning, train.examples)
     optimiser = build_optimiser(learner.student, recipe.optimiser)
     prepared, wrapped = accelerator.prepare(learner.student, optimiser)
     return Session(

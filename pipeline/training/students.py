@@ -24,11 +24,13 @@ from avkd.stages.encoders.streams import (
 )
 from avkd.stages.methods.batch import LabelKind, LearningShape, Needs, TargetShape
 from avkd.stages.methods.clip_student import ClipStudent, deployed_student
+from avkd.stages.methods.grid_student import GridStudent
 from avkd.stages.methods.registry import Method, build_method
 from avkd.stages.methods.student import Student
 
-FORMAT_VERSION = 3
-"""Of student.json. Before 3 the names of a teacher's classes lay beside its target, not in it."""
+FORMAT_VERSION = 4
+"""Of student.json. Before 4 nothing was said of boxes, maps and the length of a step; before 3 the
+names of a teacher's classes lay beside its target, not in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,21 @@ class LoadedStudent:
     """``classes`` if its logits are of classes that do not exclude each other."""
     taught_by: tuple[str, ...]
     """The teachers whose logits it learned from."""
+    weights_sha256: str
+    description: Mapping[str, Any]
+    """What student.json says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedGridStudent:
+    """A finished student that says where boxes are; ``decode_student_output`` reads what it says.
+
+    Its ``class_names`` are those of the boxes, ``teacher`` is whose boxes it learned from.
+    """
+
+    student: GridStudent
+    """In evaluation mode, with its anchors."""
+    recipe: Recipe
     weights_sha256: str
     description: Mapping[str, Any]
     """What student.json says."""
@@ -106,10 +123,15 @@ def load_student(run: str | Path) -> tuple[Student, Recipe]:
     Raises:
         StoreNotFoundError: There is no run, or it is not finished.
         CorruptStoreError: Weights and description do not fit.
-        InvalidValueError: It is a student that says one thing of a clip.
+        InvalidValueError: It is a student that says one thing of a clip, or where boxes are.
     """
     folder, recipe = _open_finished(run)
     student, _ = _load_module(folder, recipe)
+    if isinstance(student, GridStudent):
+        raise InvalidValueError(
+            f"the student of {run} says where boxes are and has no layers to probe; "
+            "score its boxes instead"
+        )
     if not isinstance(student, Student):
         raise InvalidValueError(
             f"the student of {run} says one thing of a clip and cannot be probed by layers; "
@@ -124,7 +146,7 @@ def load_clip_student(run: str | Path) -> LoadedStudent:
     Raises:
         StoreNotFoundError: There is no run, or it is not finished.
         CorruptStoreError: Weights and description do not fit.
-        InvalidValueError: It is a student that speaks of steps.
+        InvalidValueError: It is a student that speaks of steps, or of boxes.
     """
     folder, recipe = _open_finished(run)
     module, needs = _load_module(folder, recipe)
@@ -132,6 +154,11 @@ def load_clip_student(run: str | Path) -> LoadedStudent:
         raise InvalidValueError(
             f"the student of {run} hears over time and gives no logits of a clip; "
             "take one whose encoder gives one embedding a clip"
+        )
+    if isinstance(module, GridStudent):
+        raise InvalidValueError(
+            f"the student of {run} says where boxes are and gives no logits of a clip; "
+            "score its boxes instead"
         )
     description = json.loads(folder.student_file.read_text())
     return LoadedStudent(
@@ -145,15 +172,36 @@ def load_clip_student(run: str | Path) -> LoadedStudent:
     )
 
 
+def load_grid_student(run: str | Path) -> LoadedGridStudent:
+    """The finished student of a run that says where boxes are.
+
+    Raises:
+        StoreNotFoundError: There is no run, or it is not finished.
+        CorruptStoreError: Weights and description do not fit.
+        InvalidValueError: It is a student of another kind.
+    """
+    folder, recipe = _open_finished(run)
+    module, _ = _load_module(folder, recipe)
+    if not isinstance(module, GridStudent):
+        raise InvalidValueError(
+            f"the student of {run} says what is heard, not where; "
+            "take one that was trained on boxes, such as stereosoundnet"
+        )
+    return LoadedGridStudent(
+        student=module,
+        recipe=recipe,
+        weights_sha256=hashlib.sha256(folder.weights_file.read_bytes()).hexdigest(),
+        description=json.loads(folder.student_file.read_text()),
+    )
+
+
 def read_learning_shape(run: RunDir) -> LearningShape:
     """What the finished student of a run was built for."""
     description = json.loads(run.student_file.read_text())
     named: Mapping[str, Any] = description.get("class_names", {})  # of format 2
     return LearningShape(
         targets={
-            name: TargetShape(
-                **{**shape, "class_names": tuple(shape.get("class_names") or named.get(name, ()))}
-            )
+            name: _read_target({"class_names": named.get(name, ()), **shape})
             for name, shape in description["targets"].items()
         },
         inputs={
@@ -164,12 +212,29 @@ def read_learning_shape(run: RunDir) -> LearningShape:
     )
 
 
+def _read_target(described: Mapping[str, Any]) -> TargetShape:
+    """A target from JSON, which knows no tuples."""
+    names = {key: tuple(described.get(key, ())) for key in ("class_names", "box_classes")}
+    maps = {name: tuple(shape) for name, shape in described.get("map_shapes", {}).items()}
+    return TargetShape(**{**described, **names, "map_shapes": maps})
+
+
 def _describe_module(student: nn.Module) -> dict[str, object]:
     if isinstance(student, Student):
         return {
             "sample_rate": student.encoder.sample_rate,
             "layers": student.layer_names,
             "feature_layer": student.encoder.feature_layer,
+        }
+    if isinstance(student, GridStudent):
+        return {
+            "streams": student.streams,
+            "embedding_size": student.encoder.embedding_size,
+            "teacher": student.teacher,
+            "feature_map": student.feature_map,
+            "box_classes": student.class_names,
+            "grid": student.grid,
+            "anchors": student.anchors.tolist(),
         }
     deployed = deployed_student(student)
     return {"streams": deployed.streams, "embedding_size": deployed.encoder.embedding_size}

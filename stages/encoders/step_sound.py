@@ -36,7 +36,7 @@ class StepSoundOptions:
     metadata: Sequence[str] = ()
     channels: Channels = "all"
     step_seconds: float = 0.0
-    """0: as the store's inputs with steps say."""
+    """0: as the store says."""
     window_seconds: float = 1.0
     dropout: float = 0.0
     max_gain_decibels: float = 0.0
@@ -152,13 +152,14 @@ def build_step_sound(
 
 
 def find_samples_per_step(shapes: Mapping[str, InputShape], options: StepSoundOptions) -> float:
-    """The samples of a step: as the option says, else as a stored input with steps tells.
+    """The samples of a step: as the option says, else as the store does.
 
     Raises:
         InvalidValueError: Neither does.
     """
-    if options.step_seconds:
-        return options.step_seconds * shapes[options.stream].sample_rate
+    shape = shapes[options.stream]
+    if step_seconds := options.step_seconds or shape.step_seconds:
+        return step_seconds * shape.sample_rate
     if found := samples_per_step(shapes, options.stream):
         return found
     raise InvalidValueError(

@@ -27,6 +27,8 @@ class InputShape:
     """Of a waveform."""
     frames_per_step: int = 1
     """Of pictures: how many of them lie in a step."""
+    step_seconds: float = 0.0
+    """Of a waveform: how long a step of its clips is; 0 where that is not known."""
 
 
 class StreamEncoder(nn.Module, ABC):

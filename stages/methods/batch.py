@@ -1,6 +1,6 @@
 """What passes between the loader, a method and the training loop.
 
-Conventions: B clips, C audio channels, S samples, D width of a vector, K classes.
+Conventions: B clips, C channels, S samples, D width of a vector, K classes, H and W cells of a map.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from avkd.errors import InvalidValueError
+from avkd.stages.detection.boxes import BoxTargets
 from avkd.stages.encoders.streams import InputShape
 from avkd.stages.losses.kl import SparseTargets
 
@@ -32,6 +33,10 @@ class TargetShape:
     """0 where the teacher stored no embeddings."""
     class_names: tuple[str, ...] = ()
     """Of its logits; empty where they have no names."""
+    box_classes: tuple[str, ...] = ()
+    """Of its boxes; empty where it stored none."""
+    map_shapes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    """By output: (C, H, W) of the maps that it stored of each step; C is 1 of attention."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,11 @@ class Needs:
     """Names of student inputs, or of teachers whose embedding the student is given."""
     logits_of: tuple[str, ...] = ()
     embeddings_of: tuple[str, ...] = ()
+    boxes_of: tuple[str, ...] = ()
+    maps_of: tuple[tuple[str, str], ...] = ()
+    """Teacher and output."""
+    min_box_score: float = 0.0
+    """Boxes with a lower one are not read."""
     labels: LabelKind = "none"
     takes_unlabelled: bool = False
     """Where labels are read: whether rows without one are learned from too, by other terms."""
@@ -74,6 +84,12 @@ class Batch:
     """By teacher: logits float (B, steps, K), or (B, K) of a clip as a whole; or their largest."""
     embeddings: Mapping[str, Tensor] = field(default_factory=dict)
     """By teacher: float (B, steps, D), or (B, D)."""
+    boxes: Mapping[str, BoxTargets] = field(default_factory=dict)
+    """By teacher: of all clips and steps."""
+    maps: Mapping[tuple[str, str], Tensor] = field(default_factory=dict)
+    """By teacher and output: float (B, steps, C, H, W), as stored."""
+    full_steps: int = 0
+    """Steps of a clip of full length, which the waveform spans; 0 where that is not known."""
     labels: Tensor | None = None
     """Human truth: int64 (B,) class numbers, or float32 (B, K) of 0 and 1; -1 where a row has
     none."""
@@ -91,11 +107,18 @@ class Batch:
 
     @property
     def total_steps(self) -> int:
-        """The length of the step axis: of what was stored of steps, else the most real steps."""
+        """The length of the step axis: of what was stored of steps, else the most real steps.
+
+        Boxes have no such axis: with them alone it is that of a full clip, where that is known.
+        """
         for stored in (*self.targets.values(), *self.embeddings.values()):
             shape = (stored if isinstance(stored, Tensor) else stored.ids).shape
             if len(shape) == 3:
                 return shape[1]
+        for maps in self.maps.values():
+            return maps.shape[1]
+        if self.boxes and self.full_steps:
+            return self.full_steps
         return int(self.num_steps.max())
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -106,6 +129,9 @@ class Batch:
             num_steps=self.num_steps.to(device),
             targets={name: target.to(device) for name, target in self.targets.items()},
             embeddings={name: value.to(device) for name, value in self.embeddings.items()},
+            boxes={name: boxes.to(device) for name, boxes in self.boxes.items()},
+            maps={key: maps.to(device) for key, maps in self.maps.items()},
+            full_steps=self.full_steps,
             labels=None if self.labels is None else self.labels.to(device),
         )
 

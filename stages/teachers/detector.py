@@ -65,8 +65,7 @@ class Detector(nn.Module):
         """Wrap a ``DetectorNetwork``; a value of the range's ends becomes 0 or 1."""
         super().__init__()
         self.network = network
-        self._low, high = value_range or _BYTE_RANGE
-        self._span = high - self._low
+        self._value_range = value_range
         self._maps = tuple(maps)
         self._projects = map_channels > 0
         widths = {level_shapes[c.level][0] for c in maps if c.kind == "features"}
@@ -76,9 +75,7 @@ class Detector(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Look at whole pictures."""
-        values = (frames.permute(0, 3, 1, 2).to(torch.float32) - self._low) / self._span
-        pictures = values.clamp(0, 1).expand(-1, 3, -1, -1)
-        found, levels = self.network(pictures)
+        found, levels = self.network(prepare_pictures(frames, self._value_range))
         outputs = [torch.stack([pad_detections(each) for each in found])]
         for choice in self._maps:
             level = levels[choice.level]
@@ -90,6 +87,13 @@ class Detector(nn.Module):
             return level
         matrix = self.get_buffer(f"projection_{level.shape[1]}")
         return torch.einsum("nc,bchw->bnhw", matrix, level)
+
+
+def prepare_pictures(frames: Tensor, value_range: tuple[float, float] | None) -> Tensor:
+    """Give (B, 3, H, W) in [0, 1] of frames (B, H, W, 1 or 3); a range is of 16-bit gray."""
+    low, high = value_range or _BYTE_RANGE
+    values = (frames.permute(0, 3, 1, 2).to(torch.float32) - low) / (high - low)
+    return values.clamp(0, 1).expand(-1, 3, -1, -1)
 
 
 def load_detector(request: TeacherRequest, network: nn.Module, facts: DetectorFacts) -> Teacher:

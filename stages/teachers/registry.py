@@ -14,19 +14,33 @@ from typing import Protocol, TypeVar
 from avkd.errors import InvalidValueError, UnknownNameError
 from avkd.stages import teachers
 from avkd.stages.teachers.declaration import Teacher, TeacherDeclaration
+from avkd.stages.teachers.detector_folder import is_detector_folder
 from avkd.stages.teachers.request import RUNTIMES, TeacherRequest, resolve
 
 ENTRY_POINT_GROUP = "avkd.teachers"
 # They hold no family and import torch, which naming a teacher must not.
 _TORCH_MODULES = frozenset(
-    {"checkpoint", "classifier", "detector", "network", "runtime", "torchvision_detection"}
+    {
+        "checkpoint",
+        "classifier",
+        "detector",
+        "network",
+        "pyramid_detector",
+        "pyramid_loss",
+        "pyramid_points",
+        "runtime",
+        "torchvision_detection",
+    }
 )
+DETECTOR_RUN = "detector_run"
+"""The family of every detector that avkd trained; a request names its folder."""
 
 
 class TeacherFamily(Protocol):
     """A kind of teacher; the key under which it is registered is the first part of its names.
 
-    One that does not run under every runtime has, beside these, ``runtimes``: a tuple of names.
+    One that does not run under every runtime has, beside these, ``runtimes``: a tuple of names. One
+    that settles other open choices has ``settle``: a request to the request settled.
     """
 
     @property
@@ -75,12 +89,12 @@ def teacher_families() -> Mapping[str, TeacherFamily]:
 
 
 def find_family(family: str) -> TeacherFamily:
-    """Find the family of ``KEY`` or ``KEY/MODEL``.
+    """Find the family of ``KEY`` or ``KEY/MODEL``, or that of a trained detector's folder.
 
     Raises:
         UnknownNameError: with the close matches.
     """
-    key = family.partition("/")[0]
+    key = DETECTOR_RUN if is_detector_folder(family) else family.partition("/")[0]
     _scan_folder()
     if key not in _families:
         plugins = _plugins()
@@ -92,7 +106,9 @@ def find_family(family: str) -> TeacherFamily:
 
 def settle_teacher(request: TeacherRequest) -> TeacherRequest:
     """Settle the open choices of a request as its family allows (``request.resolve``)."""
-    return resolve(request, getattr(find_family(request.family), "runtimes", RUNTIMES))
+    family = find_family(request.family)
+    settle = getattr(family, "settle", lambda unsettled: unsettled)
+    return resolve(settle(request), getattr(family, "runtimes", RUNTIMES))
 
 
 def declare_teacher(request: TeacherRequest) -> TeacherDeclaration:

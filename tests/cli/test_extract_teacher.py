@@ -1,4 +1,5 @@
 import json
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,27 @@ def test_the_waveform_is_kept_as_asked(avkd, videos, tmp_path):
     waveform = Store.open(str(store)).producers()["waveform"].outputs[0]
     assert waveform.shape == (1, 20 * 8_000)
     assert waveform.attributes["channels"] == "mix"
+
+
+def test_microphones_are_kept_apart(avkd, tmp_path):
+    sound = np.stack([np.arange(8_000), -np.arange(8_000)], axis=1).astype(np.int16)
+    with wave.open(str(tmp_path / "pair.wav"), "wb") as file:
+        file.setparams((2, 2, 8_000, 0, "NONE", ""))
+        file.writeframes(sound.tobytes())
+    words = ["--sample-rate=8000", "--num-channels=2", "--clip-seconds=1", "--step-seconds=1"]
+    place = tmp_path / "store"
+    outcome = avkd("extract-teacher", str(tmp_path / "pair.wav"), str(place), *words)
+    assert outcome.exit_code == 0, outcome.err
+    store = Store.open(str(place))
+    assert store.producers()["waveform"].outputs[0].shape == (2, 8_000)
+    np.testing.assert_array_equal(store.read_rows("waveform", "waveform", 0, 1)[0], sound.T)
+
+
+def test_one_channel_of_all_or_several_not_both(avkd, videos, tmp_path):
+    words = ["--channels=mix", "--num-channels=2"]
+    outcome = extract(avkd, videos / "v2.mp4", tmp_path / "store", *words)
+    assert outcome.exit_code == 2
+    assert "--channels mix makes one of all channels but --num-channels 2 keeps them" in outcome.err
 
 
 def test_inputs_can_be_left_out(avkd, videos, tmp_path):

@@ -26,3 +26,10 @@ def test_people_get_the_failed_recording_with_its_reason(avkd, store):
 
 def test_a_missing_store_is_refused(avkd, tmp_path):
     avkd("inspect", tmp_path / "none").assert_refused(3, "none", "avkd extract-teacher")
+
+
+def test_microphones_are_looked_at_where_there_are_several(avkd, store, box_store):
+    assert avkd("inspect", store, "--json").json["microphones"] == []
+    (check,) = avkd("inspect", box_store, "--json").json["microphones"]
+    assert (check["input_name"], check["num_recordings"], check["warnings"]) == ("waveform", 5, [])
+    assert "waveform: channels at -" in avkd("inspect", box_store).out

@@ -345,7 +345,7 @@ def test_a_store_without_targets_is_refused(
     empty = Store.create(
         str(tmp_path / "s"), clip_policy=build_store(2).clip_policy, rows_per_shard=4
     )
-    with pytest.raises(InvalidValueError, match="no teacher with logits or embeddings"):
+    with pytest.raises(InvalidValueError, match="no teacher with logits, embeddings or boxes"):
         train(empty, run, recipe)
 
 

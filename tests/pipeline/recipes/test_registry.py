@@ -11,6 +11,7 @@ from avkd.pipeline.recipes.registry import (
     recipe_variants,
     register_recipe,
 )
+from avkd.pipeline.recipes.stereosoundnet import CAMERA
 from avkd.pipeline.training.students import build_student
 from avkd.stages.encoders.streams import InputShape
 from avkd.stages.methods.batch import LearningShape, TargetShape
@@ -33,7 +34,8 @@ def test_every_variant_goes_to_json_and_back_and_builds_a_student(name: str, var
     method, student = build_student(recipe, learning_shape(recipe))
     needs = method.needs(student)
     assert needs.inputs
-    assert needs.logits_of or needs.embeddings_of or recipe.data.label_column
+    taught_by = (*needs.logits_of, *needs.embeddings_of, *needs.boxes_of)
+    assert taught_by or recipe.data.label_column
     layers = student.encoder.layer_names if isinstance(student, Student) else ()
     assert recipe.evaluation.layer in (None, *layers)
 
@@ -46,10 +48,17 @@ def learning_shape(recipe: Recipe) -> LearningShape:
     return LearningShape(
         targets={
             "objects": TargetShape(num_steps=4, num_classes=10, embedding_size=64),
+            "cars": TargetShape(
+                num_steps=4,
+                num_classes=0,
+                box_classes=("vehicle",),
+                map_shapes={"features_0": (16, 13, 13)},
+            ),
             **{name: TargetShape(num_steps=0, num_classes=10) for name in trained},
         },
         inputs={
-            "waveform": InputShape(shape=(1, 5 * rate), sample_rate=rate),
+            "waveform": InputShape(shape=(2, 5 * rate), sample_rate=rate, step_seconds=1.25),
+            **{name: InputShape(shape=(1,)) for name in CAMERA},
             "frames": InputShape(shape=(4, 64, 128, 3)),
             "alpha": InputShape(shape=(1,)),
             "beta": InputShape(shape=(1,)),

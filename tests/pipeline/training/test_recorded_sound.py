@@ -6,9 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avkd.pipeline.extraction.producers import describe_waveform
+from avkd.pipeline.recipe import DataConfig
 from avkd.pipeline.training.examples import find_examples
+from avkd.pipeline.training.learning_set import (
+    LearningSet,
+    build_reader,
+    count_heard_channels,
+    describe_inputs,
+)
 from avkd.pipeline.training.recorded_sound import RecordedSound
 from avkd.stages.media.audio import read_waveform
+from avkd.stages.methods.batch import LearningShape
 from avkd.stages.types import ClipPolicy, WaveformFormat
 from avkd.storage.clips import clip_id
 from avkd.storage.schema import ClipRow
@@ -89,3 +98,53 @@ def test_stopping_early_leaves_no_children(sound: RecordedSound) -> None:
     read.close()
     with pytest.raises(StopIteration):
         next(read)
+
+
+def write_pair(path: Path) -> None:
+    samples = np.random.default_rng(7).integers(-9000, 9000, (8000, 2)).astype(np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(samples.tobytes())
+
+
+@pytest.mark.parametrize("heard", [8_000, None])
+def test_of_two_microphones_a_student_hears_what_its_encoder_takes(
+    tmp_path: Path, heard: int | None
+) -> None:
+    """One that takes the store's sound gets both; one with a rate of its own hears the first."""
+    path = tmp_path / "pair.wav"
+    write_pair(path)
+    store = Store.create(str(tmp_path / "store"), clip_policy=asdict(POLICY), rows_per_shard=2)
+    rows = [
+        ClipRow(
+            row=row,
+            clip_id=clip_id("pair", row / 2, 0.5),
+            recording_id="pair",
+            streams={"audio": str(path)},
+            start_seconds=row / 2,
+            duration_seconds=0.5,
+            num_steps=2,
+        )
+        for row in range(2)
+    ]
+    store.plan_clips(rows)
+    stored = WaveformFormat(sample_rate=8_000, num_channels=2, channels="all")
+    store.declare(describe_waveform(stored, POLICY))
+    zeros = np.zeros((2, 2, 4_000), np.int16)
+    store.write_shard("waveform", 0, {"waveform": zeros}, failures={}, timings={})
+    learning = LearningSet(
+        store=store,
+        shape=LearningShape(inputs=describe_inputs(store)),
+        input_name="recordings",
+        sample_rate=8_000,
+        num_channels=count_heard_channels(describe_inputs(store), heard),
+        data=DataConfig(),
+    )
+    reader = build_reader(learning, find_examples(store, ["waveform"]))
+    with closing(reader.read([[1]])) as read:
+        row = next(read)[1]
+    expected = read_waveform(str(path), 0.5, 0.5, stored)
+    assert row.waveform is not None
+    assert np.array_equal(row.waveform, expected if heard is None else expected[:1])

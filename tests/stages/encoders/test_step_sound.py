@@ -208,6 +208,16 @@ def test_the_length_of_a_step_comes_from_the_store_or_is_asked_for() -> None:
     encoder = build_stream_encoder("spectrogram_pair", stored, **SMALL["spectrogram_pair"])
     assert isinstance(encoder, StepSoundEncoder)
     assert encoder.samples_per_step == PER_STEP
+    sound = InputShape(shape=(2, NUM_STEPS * PER_STEP), sample_rate=RATE, step_seconds=0.5)
+    for asked, expected in ((0.0, 2 * PER_STEP), (STEP_SECONDS, PER_STEP)):
+        told = build_stream_encoder(
+            "spectrogram_pair",
+            {**stored, "waveform": sound},
+            step_seconds=asked,
+            **SMALL["spectrogram_pair"],
+        )
+        assert isinstance(told, StepSoundEncoder)
+        assert told.samples_per_step == expected
     with pytest.raises(InvalidValueError, match=r"set encoder\.options\.step_seconds"):
         build("spectrogram_pair", step_seconds=0.0)
 

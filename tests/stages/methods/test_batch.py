@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from avkd.errors import InvalidValueError
+from avkd.stages.detection.boxes import BoxTargets
 from avkd.stages.losses.kl import SparseTargets
 from avkd.stages.methods.batch import Batch, TargetShape, require_same_classes
 
@@ -12,6 +13,13 @@ def make_sparse(num_steps: int) -> SparseTargets:
         ids=torch.zeros(2, num_steps, 3, dtype=torch.int64),
         log_sum_exp=torch.zeros(2, num_steps, 1),
         temperatures=(1.0,),
+    )
+
+
+def make_boxes() -> BoxTargets:
+    ones = torch.ones(1, dtype=torch.int64)
+    return BoxTargets(
+        boxes=torch.rand(1, 4), scores=torch.rand(1), classes=ones, row=ones, step=0 * ones
     )
 
 
@@ -31,6 +39,14 @@ def test_total_steps_are_those_of_what_is_stored() -> None:
     assert make_batch().total_steps == 2
 
 
+def test_with_boxes_alone_a_full_clip_says_how_many_steps_there_are() -> None:
+    maps = {("rgb", "features_0"): torch.zeros(2, 6, 3, 5, 7)}
+    assert make_batch(boxes={"rgb": make_boxes()}, maps=maps, full_steps=8).total_steps == 6
+    assert make_batch(boxes={"rgb": make_boxes()}, full_steps=8).total_steps == 8
+    assert make_batch(boxes={"rgb": make_boxes()}).total_steps == 2
+    assert make_batch(full_steps=8).total_steps == 2
+
+
 def test_what_is_stored_of_a_clip_as_a_whole_has_no_steps() -> None:
     whole, steps = torch.zeros(2, 7), torch.zeros(2, 4, 5)
     sparse = SparseTargets(
@@ -48,6 +64,9 @@ def test_every_tensor_moves_to_the_device() -> None:
     batch = make_batch(
         targets={"dense": torch.zeros(2, 4, 5), "sparse": make_sparse(4)},
         embeddings={"t": torch.zeros(2, 4, 7)},
+        boxes={"rgb": make_boxes()},
+        maps={("rgb", "features_0"): torch.zeros(2, 4, 3, 5, 7)},
+        full_steps=4,
         labels=torch.tensor([0, 1]),
     )
     moved = batch.to("meta")
@@ -56,7 +75,9 @@ def test_every_tensor_moves_to_the_device() -> None:
     assert isinstance(dense, torch.Tensor)
     assert moved.labels is not None
     tensors = [moved.waveform, moved.num_steps, moved.labels, moved.embeddings["t"], dense]
+    tensors += [moved.boxes["rgb"].boxes, moved.boxes["rgb"].step, *moved.maps.values()]
     assert {tensor.device.type for tensor in (*tensors, sparse.ids)} == {"meta"}
+    assert (moved.maps.keys(), moved.full_steps) == (batch.maps.keys(), 4)
     assert moved.clip_ids == batch.clip_ids
     assert make_batch().to("cpu").labels is None
 

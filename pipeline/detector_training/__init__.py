@@ -1,0 +1,1 @@
+"""Detectors from labelled recordings: truth and pictures to batches, updates and scores."""

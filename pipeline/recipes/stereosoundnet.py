@@ -1,0 +1,106 @@
+"""StereoSoundNet (Gan et al., ICCV 2019): where vehicles are, by ear.
+
+Sourced: a pair of spectrograms and what is known of the camera, to the teacher's grid of 13 x 13
+with 1024 channels, learned from its map by a ranking and from its boxes, both with weight 1.
+Recalled: windows of 1 s, log magnitudes. Unknown [U], so that ours: STFT, widths, margin (that of
+MM-DistillNet's baseline), optimiser, rates, batches, epochs. A batch counts clips, and each of
+their steps is an example.
+"""
+
+from dataclasses import replace
+
+from avkd.pipeline.recipe import (
+    DataConfig,
+    EncoderConfig,
+    MethodConfig,
+    OptimiserConfig,
+    Option,
+    Recipe,
+    ScheduleConfig,
+    Value,
+)
+from avkd.pipeline.recipes.registry import register_recipe
+
+CAMERA = ("camera_height_metres", "camera_pitch_degrees", "camera_distance_metres")
+"""Vector streams of the store, from columns of the corpus of that name."""
+STREET = DataConfig(
+    split="train",
+    batch_size=8,
+    # All of a small corpus is mixed: its rows lie recording by recording.
+    buffer_rows=1024,
+)
+SMALL_EAR: dict[str, Value] = {
+    "widths": (8, 8, 16, 16, 32, 32, 64, 64, 128, 128),
+    "hop_seconds": 0.02,
+}
+PHASE_EAR: dict[str, Value] = {
+    "widths": (8, 16, 32),
+    "lag_widths": (8, 16, 32),
+    "hop_seconds": 0.03,
+    "vector_size": 128,
+}
+SMALL_GRID: dict[str, Value] = {"bottleneck": 256, "deconv_widths": (128, 64)}
+TINY_EAR: dict[str, Value] = {"widths": (8,) * 4 + (16,) * 6, "hop_seconds": 0.05}
+TINY_GRID: dict[str, Value] = {"bottleneck": 32, "deconv_widths": (32, 16), "num_anchors": 2}
+
+
+@register_recipe
+def stereosoundnet() -> tuple[Recipe, ...]:
+    """The paper's form, one for a CPU, one with our ear, and controls of the one for a CPU."""
+    paper = Recipe(
+        name="stereosoundnet",
+        variant="default",
+        method=MethodConfig(name="stereosoundnet"),
+        encoder=ear("spectrogram_pair", {}),
+        data=STREET,
+        optimiser=OptimiserConfig(name="adam", learning_rate=1e-4, max_grad_norm=10.0),
+        schedule=ScheduleConfig(num_epochs=50, warmup_updates=100),
+    )
+    small = replace(
+        paper,
+        variant="small",
+        method=MethodConfig(name="stereosoundnet", options={**SMALL_GRID}),
+        encoder=ear("spectrogram_pair", SMALL_EAR),
+        data=replace(STREET, batch_size=4, validation_fraction=0.0),
+        optimiser=OptimiserConfig(
+            name="adamw", learning_rate=2e-3, weight_decay=1e-2, max_grad_norm=10.0
+        ),
+        schedule=ScheduleConfig(num_epochs=15, warmup_updates=50, shape="cosine"),
+    )
+    phase = replace(small, variant="phase", encoder=ear("phase_aware", PHASE_EAR))
+    return paper, small, phase, *controls(small), tiny(small)
+
+
+def ear(name: str, options: dict[str, Value], metadata: tuple[str, ...] = CAMERA) -> EncoderConfig:
+    """An encoder of windows of 1 s of all microphones, told of the camera."""
+    told: dict[str, Option] = {"metadata": metadata, "window_seconds": 1.0, **options}
+    return EncoderConfig(name=name, options=told)
+
+
+def controls(small: Recipe) -> tuple[Recipe, ...]:
+    """The same network without one thing; only ``no_ranking`` has another grid.
+
+    ``mono`` hears the first microphone twice, ``shuffled`` both in an order that is drawn for each
+    window. ``no_ranking`` learns from boxes alone, of detectors that stored no map.
+    """
+    name = small.encoder.name
+    mono, shuffled = (
+        replace(small, variant=variant, encoder=ear(name, {**SMALL_EAR, "channels": channels}))
+        for variant, channels in (("mono", "doubled"), ("shuffled", "shuffled"))
+    )
+    untold = replace(small, variant="no_metadata", encoder=ear(name, SMALL_EAR, metadata=()))
+    boxes: dict[str, Option] = {"ranking": "off", "grid_size": 13, "map_channels": 64}
+    options = {**small.method.options, **boxes}
+    alone = replace(small, variant="no_ranking", method=replace(small.method, options=options))
+    return mono, shuffled, untold, alone
+
+
+def tiny(small: Recipe) -> Recipe:
+    """The same in seconds."""
+    return replace(
+        small,
+        variant="tiny",
+        method=replace(small.method, options={**TINY_GRID}),
+        encoder=ear("spectrogram_pair", {**TINY_EAR, "window_seconds": 0.5}),
+        schedule=ScheduleConfig(num_epochs=4, warmup_updates=4),
+    )
