@@ -1,4 +1,4 @@
-"""Write the road world: planned drives to four files each, their table, and the truth apart.
+"""Write the road world: planned drives to a file of each stream, their table, and the truth apart.
 
 ``corpus.csv`` is what extraction and training read. ``truth/boxes.csv`` has a row for each vehicle
 in each picture; detectors may learn from the rows of the split ``teacher``, the others are for
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from avkd.errors import UnknownNameError
 from avkd.stages.simulation.files import write_text
 from avkd.stages.simulation.road.pictures import RoadPictures
 from avkd.stages.simulation.road.recording import write_gray16, write_rgb, write_sound
@@ -28,12 +29,10 @@ from avkd.stages.simulation.worlds.road import PlannedDrive, RoadWorld, plan_roa
 ROAD_WORLD_VERSION = 1
 """Raised whenever the same world would give other files."""
 
+STREAMS = ("rgb", "depth", "thermal", "audio")
 CORPUS_COLUMNS = (
     "recording_id",
-    "rgb",
-    "depth",
-    "thermal",
-    "audio",
+    *STREAMS,
     "duration_seconds",
     "split",
     "light",
@@ -69,28 +68,36 @@ class RoadFiles:
     truth: Path
     """truth/boxes.csv, see ``TRUTH_COLUMNS``: all vehicles in the picture, hidden ones too."""
     num_written: int
-    """Files of recordings made by this call, four a drive; 0 when all were there."""
+    """Files of recordings made by this call, one a drive and stream; 0 when all were there."""
 
 
 def write_road_world(
     world: RoadWorld,
     folder: Path,
     *,
+    streams: Sequence[str] = STREAMS,
     num_workers: int = 1,
     on_progress: OnProgress | None = None,
 ) -> RoadFiles:
     """Make a world's files in a folder, or take up what an equal world left there.
 
-    ``on_progress`` counts files, four a drive. A folder that holds another world's recordings keeps
-    them; the tables name this world's alone.
+    ``on_progress`` counts files, one a drive and stream; the table has columns of the ``streams``
+    asked for. A folder that holds another world's recordings keeps them; the tables name this
+    world's alone.
+
+    Raises:
+        UnknownNameError: There is no such stream.
     """
+    for stream in streams:
+        if stream not in STREAMS:
+            raise UnknownNameError("stream of the road", stream, STREAMS)
     planned = plan_road(world)
     description = describe("road", ROAD_WORLD_VERSION, asdict(world))
     num_written = write_missing(
         [
             ((one.drive, stream), folder / stream_path(one.drive, stream))
             for one in planned
-            for stream in _WRITERS
+            for stream in streams
         ],
         write_stream,
         folder / DESCRIPTION,
@@ -105,7 +112,9 @@ def write_road_world(
         num_written=num_written,
     )
     files.truth.parent.mkdir(parents=True, exist_ok=True)
-    write_text(files.corpus, format_table(CORPUS_COLUMNS, map(_corpus_row, planned)))
+    columns = [name for name in CORPUS_COLUMNS if name not in STREAMS or name in streams]
+    rows = (tuple(_corpus_row(one)[name] for name in columns) for one in planned)
+    write_text(files.corpus, format_table(columns, rows))
     write_text(files.truth, format_table(TRUTH_COLUMNS, _truth_rows(planned)))
     write_text(folder / DESCRIPTION, description)
     return files
@@ -150,20 +159,20 @@ _WRITERS: Mapping[str, Callable[[Drive, Path], None]] = {
 _SUFFIXES = {"rgb": ".mp4", "depth": ".mkv", "thermal": ".mkv", "audio": ".flac"}
 
 
-def _corpus_row(planned: PlannedDrive) -> tuple[str, ...]:
+def _corpus_row(planned: PlannedDrive) -> dict[str, str]:
     drive, camera = planned.drive, planned.drive.camera
-    return (
-        drive.recording_id,
-        *(stream_path(drive, stream) for stream in ("rgb", "depth", "thermal", "audio")),
-        str(drive.duration_seconds),
-        planned.split,
-        drive.light,
-        camera.view,
-        planned.view_split,
-        str(camera.height_m),
-        str(camera.pitch_degrees),
-        str(camera.distance_m),
-    )
+    return {
+        "recording_id": drive.recording_id,
+        **{stream: stream_path(drive, stream) for stream in STREAMS},
+        "duration_seconds": str(drive.duration_seconds),
+        "split": planned.split,
+        "light": drive.light,
+        "view": camera.view,
+        "view_split": planned.view_split,
+        "camera_height_metres": str(camera.height_m),
+        "camera_pitch_degrees": str(camera.pitch_degrees),
+        "camera_distance_metres": str(camera.distance_m),
+    }
 
 
 def _truth_rows(planned: Sequence[PlannedDrive]) -> Iterator[tuple[str, ...]]:

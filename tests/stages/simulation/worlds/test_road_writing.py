@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from avkd.errors import UnknownNameError
 from avkd.stages.simulation.road.pictures import RoadPictures
 from avkd.stages.simulation.road.sight import boxes_at, frame_seconds
 from avkd.stages.simulation.road.sound import render_sound
@@ -145,3 +146,20 @@ def test_the_simulator_does_not_import_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_streams_that_nobody_asked_for_are_not_written_and_can_be_added_later(
+    world: RoadFiles, tmp_path: Path
+) -> None:
+    some = write_road_world(WORLD, tmp_path, streams=("rgb", "audio"))
+    rows = rows_of(some.corpus)
+    assert [name for name in CORPUS_COLUMNS if name not in rows[0]] == ["depth", "thermal"]
+    assert some.num_written == 2 * len(rows) == len(list(tmp_path.glob("*/*.*"))) - 1
+    added = write_road_world(WORLD, tmp_path)
+    assert added.num_written == 2 * len(rows)
+    assert added.corpus.read_bytes() == world.corpus.read_bytes()
+
+
+def test_a_stream_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="radar"):
+        write_road_world(WORLD, tmp_path, streams=("radar",))
