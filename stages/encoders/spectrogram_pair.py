@@ -94,7 +94,7 @@ def spectrogram_pair(
     if len(widths) != NUM_CONVOLUTIONS:
         raise InvalidValueError(f"widths has {len(widths)} numbers; the paper's network has ten")
 
-    def build_network(num_channels: int, sample_rate: int) -> tuple[nn.Module, int]:
+    def build_network(num_channels: int, sample_rate: int, _: float) -> tuple[nn.Module, int]:
         spectrum = Spectrum(sample_rate, fft_seconds, hop_seconds)
         body = TenConvolutions(num_channels, widths)
         return SpectrogramPairNetwork(spectrum, body, reference), widths[-1]
@@ -110,7 +110,7 @@ def spectrogram_pair(
         metadata_scale=metadata_scale,
         drop_metadata=drop_metadata,
     )
-    return build_step_sound(build_network, "spectrogram_pair", shapes, options)
+    return build_step_sound(build_network, "spectrogram_pair", shapes, options, StepSoundEncoder)
 
 
 def _convolution(before: int, after: int, stride: int) -> nn.Sequential:

@@ -6,6 +6,7 @@ window, D width of an embedding.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -107,17 +108,20 @@ class StepSoundEncoder(StreamEncoder):
             )
         num_steps = num_steps.clamp_min(1)
         total = count_steps(waveform.shape[-1], self.samples_per_step, num_steps)
-        windows = cut_windows(
-            self._change_gain(waveform), num_steps, self.samples_per_step, self.window_samples
-        )
-        vectors = self.dropout(self.network(self.order(windows)).float())
-        mask_BT = real_mask(num_steps.to(vectors.device), total)
+        mask_BT = real_mask(num_steps.to(waveform.device), total)
+        vectors = self.dropout(self._hear(self._change_gain(waveform), num_steps, mask_BT))
         if self.metadata is not None:
             camera = self.metadata(inputs)
             vectors = torch.cat([vectors, camera[mask_BT.nonzero()[:, 0]].float()], dim=1)
         embedding_BTD: Tensor = vectors.new_zeros((*mask_BT.shape, self.embedding_size))
         embedding_BTD[mask_BT] = vectors
         return embedding_BTD
+
+    def _hear(self, waveform: Tensor, num_steps: Tensor, mask_BT: Tensor) -> Tensor:
+        """(N, D) of the real steps that ``mask_BT`` (B, T) marks."""
+        windows = cut_windows(waveform, num_steps, self.samples_per_step, self.window_samples)
+        vectors: Tensor = self.network(self.order(windows)).float()
+        return vectors
 
     def _change_gain(self, waveform: Tensor) -> Tensor:
         """Each clip louder or softer while training, all its microphones alike."""
@@ -127,13 +131,17 @@ class StepSoundEncoder(StreamEncoder):
         return waveform * (10 ** (decibels / 20)).to(waveform)
 
 
+Built = TypeVar("Built", bound=StepSoundEncoder)
+
+
 def build_step_sound(
-    build_network: Callable[[int, int], tuple[nn.Module, int]],
+    build_network: Callable[[int, int, float], tuple[nn.Module, int]],
     encoder: str,
     shapes: Mapping[str, InputShape],
     options: StepSoundOptions,
-) -> StepSoundEncoder:
-    """An encoder on a network that is told the number of channels heard and the sample rate.
+    kind: type[Built],
+) -> Built:
+    """An encoder on a network that is told how many channels are heard, the rate, a step's samples.
 
     ``build_network`` returns the network and the width of its vectors.
 
@@ -147,8 +155,9 @@ def build_step_sound(
             f"channels {options.channels!r} needs two microphones or more but "
             f"{options.stream!r} has one; cache the sound with all its channels"
         )
-    network, size = build_network(order.count(shape.shape[0]), shape.sample_rate)
-    return StepSoundEncoder(network, size, shapes, options)
+    per_step = find_samples_per_step(shapes, options)
+    network, size = build_network(order.count(shape.shape[0]), shape.sample_rate, per_step)
+    return kind(network, size, shapes, options)
 
 
 def find_samples_per_step(shapes: Mapping[str, InputShape], options: StepSoundOptions) -> float:

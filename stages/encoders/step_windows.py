@@ -42,16 +42,36 @@ def cut_windows(
     waveform: Tensor, num_steps: Tensor, samples_per_step: float, window_samples: int
 ) -> Tensor:
     """(N, C, W): the window around the middle of every real step, by clip and step."""
-    num_samples = waveform.shape[-1]
-    real_samples = (num_steps.to(waveform.device).double() * samples_per_step).ceil()
-    is_real = torch.arange(num_samples, device=waveform.device) < real_samples[:, None]
     # Wide enough for any window that has a sample of the clip in it.
-    padded = pad(waveform * is_real[:, None], (window_samples, window_samples))
+    padded = pad(
+        silence_beyond(waveform, num_steps, samples_per_step), (window_samples, window_samples)
+    )
     steps = torch.arange(int(num_steps.max()), device=waveform.device)
     row, step = (steps < num_steps.to(waveform.device)[:, None]).nonzero().T
     middle = (step + 0.5) * samples_per_step
     start = (middle - window_samples / 2).round().long() + window_samples
     return padded.unfold(-1, window_samples, 1)[row, :, start]
+
+
+def cut_spans(
+    waveform: Tensor, num_steps: Tensor, samples_per_step: float, window_samples: int
+) -> Tensor:
+    """(B, C, S'): from the start of the first step's window to the end of the last one's.
+
+    As many steps as the longest clip has; of shorter ones silence follows. A whole number of
+    samples a step keeps every window where ``cut_windows`` cuts it.
+    """
+    first = round(0.5 * samples_per_step - window_samples / 2)
+    length = round((int(num_steps.max()) - 1) * samples_per_step) + window_samples
+    silenced = silence_beyond(waveform, num_steps, samples_per_step)
+    return pad(silenced, (-first, first + length - waveform.shape[-1]))
+
+
+def silence_beyond(waveform: Tensor, num_steps: Tensor, samples_per_step: float) -> Tensor:
+    """The clips (B, C, S) with nothing to hear behind their real steps."""
+    real_samples = (num_steps.to(waveform.device).double() * samples_per_step).ceil()
+    is_real = torch.arange(waveform.shape[-1], device=waveform.device) < real_samples[:, None]
+    return waveform * is_real[:, None]
 
 
 class ChannelOrder(nn.Module):

@@ -5,16 +5,20 @@ is, of objectness towards the IoU that the prediction has and towards nothing el
 cross-entropy of the class. Gradients there are half of those here, and its first 12,800 pictures,
 which also pull anchors without a box to their own size, are left out [R].
 
+For objectness there is a second form, the quality focal loss |y - p|^2 BCE(p, y) towards the same
+IoU y (Li et al., NeurIPS 2020, equation 2 with beta 2 [R]): squared errors hardly move a prediction
+that is surely wrong, and of the hundreds of a picture nearly all are right about nothing.
+
 Conventions: N pictures, A anchors, K classes, H and W cells, M boxes. Anchors (A, 2) are in cells,
 boxes (M, 4) in fractions of the picture; a head is (N, A * (5 + K), H, W) as in detection/grid.py.
 """
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from avkd.errors import InvalidValueError
 from avkd.stages.detection.boxes import BoxTargets, paired_iou
@@ -27,6 +31,8 @@ from avkd.stages.detection.grid import (
 )
 from avkd.stages.losses.batch_rules import in_full_precision
 
+Objectness: TypeAlias = Literal["squared", "quality_focal"]
+OBJECTNESS: tuple[Objectness, ...] = get_args(Objectness)
 LARGEST_COMPARISON = 2**24
 """IoUs in one table: 64 MiB of float32."""
 
@@ -78,6 +84,7 @@ def grid_loss(
     ignore_threshold: float = 0.6,
     weigh_by_score: bool = False,
     favour_small: bool = True,
+    objectness: Objectness = "squared",
 ) -> GridLoss:
     """The terms of N pictures, sums over anchors and cells.
 
@@ -100,10 +107,9 @@ def grid_loss(
         is_free = best_iou(predicted, boxes.boxes, picture) <= ignore_threshold
         is_free[targets.place] = False
     weight = targets.scores.to(head) if weigh_by_score else torch.ones_like(iou)
-    objectness = values.objectness.sigmoid()
     per_box = _BoxTerms(
         coordinate=_coordinate_error(values, targets, favour_small=favour_small),
-        objectness=(objectness[targets.place] - iou).square(),
+        objectness=objectness_error(values.objectness[targets.place], iou, objectness),
         classification=cross_entropy(
             values.classes[targets.place], targets.classes, reduction="none"
         ),
@@ -111,13 +117,22 @@ def grid_loss(
     coordinate, own, classification = (
         head.new_zeros(len(head)).index_add(0, targets.picture, weight * term) for term in per_box
     )
+    nothing = objectness_error(values.objectness, torch.zeros_like(values.objectness), objectness)
     return GridLoss(
         coordinate=coordinate,
         objectness=own,
-        no_object=(objectness.square() * is_free).flatten(1).sum(dim=1),
+        no_object=(nothing * is_free).flatten(1).sum(dim=1),
         classification=classification,
         iou=iou.sum() / max(1, len(iou)),
     )
+
+
+def objectness_error(logits: Tensor, target: Tensor, form: Objectness) -> Tensor:
+    """How far the probabilities of ``logits`` are from a target of the same shape, 0 to 1."""
+    distance = (logits.sigmoid() - target).square()
+    if form == "squared":
+        return distance
+    return distance * binary_cross_entropy_with_logits(logits, target, reduction="none")
 
 
 def best_iou(predicted: Tensor, boxes: Tensor, picture: Tensor) -> Tensor:

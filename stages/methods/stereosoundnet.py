@@ -28,7 +28,12 @@ from avkd.stages.encoders.stream_inputs import (
     require_counts,
 )
 from avkd.stages.encoders.streams import StreamEncoder
-from avkd.stages.losses.detection_grid import GridLossWeights, grid_loss
+from avkd.stages.losses.detection_grid import (
+    OBJECTNESS,
+    GridLossWeights,
+    Objectness,
+    grid_loss,
+)
 from avkd.stages.losses.ranking import map_ranking
 from avkd.stages.methods.batch import Batch, LearningShape, LossParts, Needs, TargetShape
 from avkd.stages.methods.grid_student import GridOutput, GridStudent, require_anchors
@@ -55,6 +60,7 @@ class StereoSoundNetMethod:
     detection_weight: float
     margin: float
     weights: GridLossWeights = field(default_factory=GridLossWeights)
+    objectness_form: Objectness
     ignore_threshold: float
     min_score: float
     weigh_by_score: bool
@@ -163,6 +169,7 @@ class StereoSoundNetMethod:
             output.anchors,
             ignore_threshold=self.ignore_threshold,
             weigh_by_score=self.weigh_by_score,
+            objectness=self.objectness_form,
         )
         total = self.detection_weight * loss.weigh(self.weights).mean()
         parts = {
@@ -246,6 +253,7 @@ def stereosoundnet(
     objectness: float = 5.0,
     no_object: float = 1.0,
     classification: float = 1.0,
+    objectness_form: Objectness = "squared",
     ignore_threshold: float = 0.6,
     min_score: float = 0.3,
     weigh_by_score: bool = False,
@@ -261,7 +269,8 @@ def stereosoundnet(
     ``teacher`` empty takes the only one with boxes, ``feature_map`` empty its only output
     ``features_...``, ``classes`` empty all that it knows. ``ranking`` is ``as_paper``,
     ``as_printed`` (the sign that the paper shows, which fits no distance), or ``off``.
-    ``coordinate`` to ``classification`` are coefficients of the detection loss. Boxes below
+    ``coordinate`` to ``classification`` are coefficients of the detection loss, in which
+    objectness errs ``squared``, as YOLOv2's, or ``quality_focal``. Boxes below
     ``min_score`` are not learned from; ``weigh_by_score`` lets surer ones count more. ``anchors``
     are widths and heights in turn, in cells, or ``published`` (those of MM-DistillNet's code
     [S:MM-code]); empty: fitted, ``num_anchors`` of them. ``grid_size`` and ``map_channels`` 0
@@ -271,6 +280,7 @@ def stereosoundnet(
         InvalidValueError: An option is out of its range.
     """
     require_choice("ranking", ranking, ("as_paper", "as_printed", "off"))
+    require_choice("objectness_form", objectness_form, OBJECTNESS)
     for name, value in {
         "margin": margin,
         "ranking_weight": ranking_weight,
@@ -299,6 +309,7 @@ def stereosoundnet(
             no_object=no_object,
             classification=classification,
         ),
+        objectness_form=objectness_form,
         ignore_threshold=ignore_threshold,
         min_score=min_score,
         weigh_by_score=weigh_by_score,

@@ -40,7 +40,7 @@ LANE_DIRECTIONS = (1, -1)
 
 
 def _flow() -> dict[Light, float]:
-    return {"day": 900.0, "dusk": 700.0, "night": 400.0, "rain": 700.0}
+    return {"day": 900.0, "dusk": 750.0, "night": 600.0, "rain": 750.0}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,14 +69,14 @@ def test_the_default_has_the_papers_shapes() -> None:
     ],
 )
 def test_a_control_differs_in_one_thing(variant: str, fields: set[str]) -> None:
-    small, control = (get_recipe("stereosoundnet", name) for name in ("small", variant))
-    assert set(differing_fields(small, control)) == {"variant", *fields}
+    phase, control = (get_recipe("stereosoundnet", name) for name in ("phase", variant))
+    assert set(differing_fields(phase, control)) == {"variant", *fields}
 
 
 @pytest.mark.parametrize("variant", ["mono", "shuffled"])
 def test_what_a_control_hears_goes_through_the_same_network(variant: str) -> None:
-    small, control = (build(get_recipe("stereosoundnet", name)) for name in ("small", variant))
-    shapes = {name: value.shape for name, value in small.state_dict().items()}
+    phase, control = (build(get_recipe("stereosoundnet", name)) for name in ("phase", variant))
+    shapes = {name: value.shape for name, value in phase.state_dict().items()}
     assert {name: value.shape for name, value in control.state_dict().items()} == shapes
 
 

@@ -21,7 +21,7 @@ SMALL: dict[str, dict[str, object]] = {
         "vector_size": 10,
         "num_lags": 17,
         "num_bands": 2,
-        "fields": (2, 2),
+        "columns_per_step": 8,
     },
 }
 NAMES = sorted(SMALL)

@@ -10,7 +10,15 @@ from avkd.errors import InvalidValueError
 from avkd.stages.detection.boxes import BoxTargets, paired_iou
 from avkd.stages.detection.grid import decode_boxes, encode_boxes, split_head
 from avkd.stages.losses import detection_grid
-from avkd.stages.losses.detection_grid import GridLoss, GridLossWeights, best_iou, grid_loss
+from avkd.stages.losses.detection_grid import (
+    OBJECTNESS,
+    GridLoss,
+    GridLossWeights,
+    Objectness,
+    best_iou,
+    grid_loss,
+    objectness_error,
+)
 
 ANCHORS = torch.tensor([[1.0, 1.0], [2.0, 1.0]], dtype=torch.float64)
 CELLS = 4
@@ -151,16 +159,42 @@ def test_gradients_agree_with_differences(name: str) -> None:
     assert gradcheck(term, (random_head().requires_grad_(),), fast_mode=True)
 
 
-def test_gradients_of_the_whole_agree_with_differences_where_the_iou_stands_still() -> None:
+@pytest.mark.parametrize("form", OBJECTNESS)
+def test_gradients_of_the_whole_agree_with_differences_where_the_iou_stands_still(
+    form: Objectness,
+) -> None:
     base = random_head()
 
     def weighed(objectness: Tensor) -> Tensor:
         head = base.view(2, 2, 5 + NUM_CLASSES, CELLS, CELLS).clone()
         head[:, :, 4] = objectness
-        return loss_of(head.flatten(1, 2)).weigh(GridLossWeights())
+        loss = grid_loss(head.flatten(1, 2), BOXES, PICTURE, ANCHORS, objectness=form)
+        return loss.weigh(GridLossWeights())
 
     start = base.view(2, 2, 5 + NUM_CLASSES, CELLS, CELLS)[:, :, 4].clone().requires_grad_()
     assert gradcheck(weighed, (start,), fast_mode=True)
+
+
+def test_errors_of_objectness_have_their_closed_forms() -> None:
+    said, target = torch.tensor([0.25, 0.8]), torch.tensor([0.75, 0.0])
+    squared = objectness_error(said.logit(), target, "squared")
+    torch.testing.assert_close(squared, torch.tensor([0.25, 0.64]))
+    # Cross-entropies of 0.25 towards 0.75, and of 0.8 towards nothing.
+    entropies = [-(0.75 * math.log(0.25) + 0.25 * math.log(0.75)), -math.log(0.2)]
+    focal = objectness_error(said.logit(), target, "quality_focal")
+    torch.testing.assert_close(focal, squared * torch.tensor(entropies))
+    for form in OBJECTNESS:
+        assert objectness_error(said.logit(), said, form).abs().max() < 1e-12
+
+
+def test_a_prediction_that_is_surely_wrong_is_moved_by_the_focal_form_alone() -> None:
+    logit = torch.tensor([-8.0], dtype=torch.float64, requires_grad=True)
+    pulls = {}
+    for form in OBJECTNESS:
+        error = objectness_error(logit, torch.ones_like(logit), form).sum()
+        (pulls[form],) = torch.autograd.grad(error, logit)
+    assert pulls["squared"].abs() < 1e-3
+    assert pulls["quality_focal"] < -0.9
 
 
 def test_the_whole_is_the_weighted_sum_of_its_terms() -> None:

@@ -22,11 +22,11 @@ PLACES = {camera.view: camera for camera in VIEWS}
 def test_every_split_has_the_drives_that_were_asked_for() -> None:
     counts = Counter((one.split, one.view_split, one.drive.light) for one in PLAN)
     assert counts["teacher", "seen", "day"] == 14
-    assert counts["train", "seen", "night"] == 10
+    assert counts["train", "seen", "night"] == 24
     assert counts["test", "seen", "rain"] == 4
-    assert counts["test", "unseen", "night"] == 6
-    assert sum(counts.values()) == len(PLAN) == 32 + 62 + 6 + 24 + 12
-    assert len(plan_road(full_road_world())) == 532
+    assert counts["test", "unseen", "night"] == 8
+    assert sum(counts.values()) == len(PLAN) == 27 + 120 + 32 + 16
+    assert len(plan_road(full_road_world())) == 524
 
 
 def test_ids_and_seeds_are_all_distinct() -> None:
