@@ -49,7 +49,8 @@ def cut_windows(
     steps = torch.arange(int(num_steps.max()), device=waveform.device)
     row, step = (steps < num_steps.to(waveform.device)[:, None]).nonzero().T
     middle = (step + 0.5) * samples_per_step
-    start = (middle - window_samples / 2).round().long() + window_samples
+    # Halves go up, and not to the even neighbour: whole steps then keep their distance.
+    start = (middle - window_samples / 2 + 0.5).floor().long() + window_samples
     return padded.unfold(-1, window_samples, 1)[row, :, start]
 
 
@@ -61,7 +62,7 @@ def cut_spans(
     As many steps as the longest clip has; of shorter ones silence follows. A whole number of
     samples a step keeps every window where ``cut_windows`` cuts it.
     """
-    first = round(0.5 * samples_per_step - window_samples / 2)
+    first = math.floor(0.5 * samples_per_step - window_samples / 2 + 0.5)
     length = round((int(num_steps.max()) - 1) * samples_per_step) + window_samples
     silenced = silence_beyond(waveform, num_steps, samples_per_step)
     return pad(silenced, (-first, first + length - waveform.shape[-1]))

@@ -2,10 +2,18 @@ from collections import Counter
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from avkd.errors import InvalidValueError
-from avkd.stages.encoders.step_windows import CHANNELS, ChannelOrder, count_steps, cut_windows
+from avkd.stages.encoders.step_windows import (
+    CHANNELS,
+    ChannelOrder,
+    count_steps,
+    cut_spans,
+    cut_windows,
+)
 
 PER_STEP = 10
 
@@ -50,6 +58,22 @@ def test_steps_of_a_fraction_of_a_sample_do_not_drift() -> None:
     windows = cut_windows(waveform, torch.tensor([30]), 100 / 3, 3)
     middles = (torch.arange(30) + 0.5) * 100 / 3
     assert (windows[:, 0, 1] - middles).abs().max() <= 1
+
+
+@given(
+    per_step=st.integers(1, 12), window=st.integers(1, 70), num_steps=st.lists(st.integers(1, 6))
+)
+def test_a_span_holds_the_windows_of_all_steps_one_after_the_other(
+    per_step: int, window: int, num_steps: list[int]
+) -> None:
+    steps = torch.tensor([3, *num_steps])
+    waveform = torch.arange(1.0, len(steps) * 2 * 72 + 1).view(len(steps), 2, 72)
+    spans = cut_spans(waveform, steps, per_step, window)
+    windows = cut_windows(waveform, steps, per_step, window)
+    found = spans.unfold(-1, window, per_step)
+    assert found.shape[2] == int(steps.max())
+    real = torch.arange(found.shape[2]) < steps[:, None]
+    assert torch.equal(found.movedim(2, 1)[real], windows)
 
 
 def test_steps_are_counted_from_samples() -> None:
