@@ -2,6 +2,7 @@
 
 recipe.json            the resolved recipe
 run.json               the store and the teachers that the run learns from
+notes.txt              what a user should know of the data; not there where nothing is to be said
 metrics.jsonl          one line an update, one an epoch's validation
 tensorboard/           the same for TensorBoard
 checkpoints/           the last state from which the run goes on; gone when it is finished
@@ -9,6 +10,7 @@ student.safetensors    the weights; written at the end
 student.json           how to build the student that they fit; its presence means finished
 evaluation-<name>.json a report of avkd evaluate
 predictions-<name>.parquet what it predicted of rows, for avkd compare
+boxes-*.parquet        where it said that things are, and teachers beside it, for avkd report
 """
 
 import json

@@ -120,7 +120,17 @@ COMMANDS = {
     "compare": {"run", "--metric", "--split", "--paper", "--out", "--json"},
     "inspect": {"store", "--json"},
     "verify": {"store", "--json"},
-    "report": {"store", "--run", "--out", "--frames", "--simulated", "--json"},
+    "report": {
+        "store",
+        "--run",
+        "--out",
+        "--frames",
+        "--truth",
+        "--stills",
+        "--videos",
+        "--simulated",
+        "--json",
+    },
     "list": {"kind", "--json"},
     "demo": {"--out", "--world", "--fast", "--version", "--ablations", "--json"},
 }

@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from avkd.errors import InvalidValueError
 
+NUM_STILLS, NUM_VIDEOS = 9, 2
+"""With boxes drawn on them, unless others are asked for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeResult:
@@ -131,6 +134,73 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrecisionRecall:
+    """How precise somebody is at every recall, on some of the recordings."""
+
+    name: str
+    """Curves of one name (the seeds of one student) share a colour."""
+    group: str
+    """``all``, or what is common to the recordings, such as ``light=night``."""
+    precisions: tuple[float, ...]
+    """At recalls from 0 to 1 in equal steps; 0 beyond the largest recall reached."""
+    is_teacher: bool = False
+    """Whether this is what a teacher saw, not what a student heard."""
+
+    def __post_init__(self) -> None:
+        if len(self.precisions) < 2 or not all(0 <= value <= 1 for value in self.precisions):
+            raise InvalidValueError(
+                f"curve {self.name!r} needs two precisions or more between 0 and 1"
+            )
+
+    @property
+    def average_precision(self) -> float:
+        """The mean of the precisions, which is COCO's AP."""
+        return fmean(self.precisions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxEvaluation:
+    """Scores that are held to one reference: a panel of curves and a table for each group."""
+
+    title: str
+    """Says whether this is against the truth, or agreement with a teacher."""
+    curves: tuple[PrecisionRecall, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Still:
+    """A picture with boxes drawn on it."""
+
+    picture: bytes | npt.NDArray[np.uint8]
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverlayVideo:
+    """A short video with boxes drawn on it, and the sound that they were heard in."""
+
+    data: bytes = field(repr=False)
+    """Of an mp4 file."""
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxesContent:
+    """Where things are, as students heard it; what is empty is left out of the page."""
+
+    evaluations: tuple[BoxEvaluation, ...] = ()
+    stills: tuple[Still, ...] = ()
+    stills_note: str = ""
+    """Whose boxes these are, and how the pictures were chosen."""
+    videos: tuple[OverlayVideo, ...] = ()
+    videos_note: str = ""
+    notes: tuple[str, ...] = ()
+    """What is missing here, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Headline:
     """A number worth a large type."""
 
@@ -156,6 +226,7 @@ class ReportContent:
     gallery: tuple[GalleryItem, ...] = ()
     confusion: ConfusionMatrix | None = None
     tables: tuple[Table, ...] = ()
+    boxes: BoxesContent | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Versions, seeds, digests, commands."""
     seconds: Mapping[str, float] = field(default_factory=dict)

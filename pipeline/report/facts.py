@@ -22,6 +22,7 @@ from avkd.storage.store import Store
 from avkd.storage.summary import ProducerSummary
 
 RUN_FILE, METRICS_FILE, EVALUATIONS = "recipe.json", "metrics.jsonl", "evaluation-*.json"
+BOXES = "boxes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +125,22 @@ def read_evaluations(run: str) -> tuple[dict[str, Any], ...]:
 
 
 def read_row_reports(run: str) -> tuple[dict[str, Any], ...]:
-    """Read what ``avkd evaluate`` said of a run on the rows of stores.
+    """Read what ``avkd evaluate`` said of a run's labels and trials on the rows of stores.
 
     Raises:
         StoreNotFoundError: there is no run.
     """
-    return tuple(one for one in _read_all(run) if "dataset" not in one)
+    reports = (one for one in _read_all(run) if "dataset" not in one)
+    return tuple(one for one in reports if one.get("kind") != BOXES)
+
+
+def read_box_reports(run: str) -> tuple[dict[str, Any], ...]:
+    """Read what ``avkd evaluate`` said of a run's boxes.
+
+    Raises:
+        StoreNotFoundError: there is no run.
+    """
+    return tuple(one for one in _read_all(run) if one.get("kind") == BOXES)
 
 
 def _read_all(run: str) -> list[dict[str, Any]]:

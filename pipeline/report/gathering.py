@@ -8,6 +8,9 @@ from typing import Any
 
 from avkd import __version__
 from avkd.pipeline.report.content import (
+    NUM_STILLS,
+    NUM_VIDEOS,
+    BoxesContent,
     LossCurve,
     ProbeResult,
     ReportContent,
@@ -16,6 +19,7 @@ from avkd.pipeline.report.content import (
 )
 from avkd.pipeline.report.facts import (
     gather_probes,
+    read_box_reports,
     read_confusion,
     read_evaluations,
     read_loss_curve,
@@ -24,33 +28,45 @@ from avkd.pipeline.report.facts import (
 )
 from avkd.pipeline.report.gallery import gather_gallery
 from avkd.pipeline.report.numbers import counted, labels, percent
+from avkd.pipeline.report.run_names import find_all_runs, name_students
 from avkd.storage.store import Store
 
 LIBRARIES = ("torch", "onnxruntime", "av", "decord", "zarr", "numpy")
 
 
 def gather_report(
-    store: str, runs: Sequence[str] = (), *, num_frames: int = 12, simulated: bool = False
+    store: str,
+    runs: Sequence[str] = (),
+    *,
+    num_frames: int = 12,
+    simulated: bool = False,
+    truth: str | None = None,
+    num_stills: int = NUM_STILLS,
+    num_videos: int = NUM_VIDEOS,
 ) -> ReportContent:
     """Read all that a page tells.
 
+    ``runs`` may be folders of seeds. ``truth``, stills and videos are of runs that were evaluated
+    by their boxes (``gather_boxes``).
+
     Raises:
         StoreNotFoundError: there is no such store or run.
+        CorpusError: ``truth`` is no table of boxes.
     """
+    runs = find_all_runs(runs)
     opened = Store.open(store)
     facts = read_store_facts(opened)
     evaluations = tuple(one for run in runs for one in read_evaluations(run))
     datasets = tuple(dict.fromkeys(one["dataset"] for one in evaluations))
     main = [one for one in evaluations if one["dataset"] == datasets[0]] if datasets else []
     probes = gather_probes(main)
-    curves = (read_loss_curve(run) for run in runs)
     return ReportContent(
         title=f"avkd: {Path(store).name or store}",
         simulated=simulated,
         sentences=tuple(_sentences(facts, probes, datasets, len(runs))),
         probes=probes,
         chance=1 / len(main[0]["class_names"]) if main else None,
-        losses=tuple(curve for curve in curves if isinstance(curve, LossCurve)),
+        losses=tuple(_read_losses(runs)),
         store=facts,
         gallery=gather_gallery(opened, num_items=num_frames),
         confusion=read_confusion(main[0]) if main else None,
@@ -58,8 +74,30 @@ def gather_report(
             *_tables(evaluations),
             *_row_tables([one for run in runs for one in read_row_reports(run)]),
         ),
+        boxes=_gather_boxes(store, runs, truth, num_stills, num_videos),
         provenance={**describe_software(), "store": opened.url, **_name_runs(runs)},
     )
+
+
+def _gather_boxes(
+    store: str, runs: Sequence[str], truth: str | None, num_stills: int, num_videos: int
+) -> BoxesContent | None:
+    if not any(read_box_reports(run) for run in runs):
+        return None
+    # Not before: what it needs of evaluation imports torch.
+    from avkd.pipeline.report.boxes import gather_boxes
+
+    return gather_boxes(store, runs, truth=truth, num_stills=num_stills, num_videos=num_videos)
+
+
+def _read_losses(runs: Sequence[str]) -> Iterator[LossCurve]:
+    """Seeds of several students share a name and a colour; those of one are told apart."""
+    names = name_students(runs)
+    is_one = len(set(names.values())) == 1
+    for run in runs:
+        curve = read_loss_curve(run, "" if is_one else names[run])
+        if curve is not None:
+            yield curve
 
 
 def describe_software() -> dict[str, str]:

@@ -1,5 +1,8 @@
 """Numbers for people: one way to write each kind, in the report and on the command line."""
 
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
 
 def percent(fraction: float) -> str:
     """Write 0.7834 as ``78.3 %``."""
@@ -17,8 +20,9 @@ def count(number: int) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a count with its noun: ``1 clip``, ``2 clips``."""
-    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+    """Write a count with its noun: ``1 clip``, ``2 clips``, ``2 boxes``."""
+    plural = "es" if noun.endswith("x") else "s"
+    return f"{count(number)} {noun}{'' if number == 1 else plural}"
 
 
 def size(num_bytes: float) -> str:
@@ -56,3 +60,20 @@ def labels(labels_per_class: int) -> str:
     return (
         "all labels" if labels_per_class == 0 else f"{counted(labels_per_class, 'label')} a class"
     )
+
+
+def mean_with_sd(values: Sequence[float], digits: int = 3) -> str:
+    """Write numbers of several seeds as ``0.412 (0.013)``, the sd of the sample; of one alone."""
+    mean = f"{fmean(values):.{digits}f}"
+    return f"{mean} ({stdev(values):.{digits}f})" if len(values) > 1 else mean
+
+
+def name_group(group: str) -> str:
+    """Write ``light=night`` as ``light: night``, and ``all`` as ``all recordings``."""
+    column, _, value = group.partition("=")
+    return f"{column.replace('_', ' ')}: {value}" if value else f"{group} recordings"
+
+
+def sentence(note: str) -> str:
+    """Write a note with a capital letter and a full stop."""
+    return f"{note[:1].upper()}{note[1:].removesuffix('.')}."

@@ -1,5 +1,7 @@
 """Boxes drawn on pictures: what is true thin and white, what was said thick and in colours.
 
+What a teacher saw is thin and dashed.
+
 Conventions: pictures are uint8 RGB (height, width, 3).
 """
 
@@ -19,20 +21,24 @@ Colour = tuple[int, int, int]
 
 TRUTH: Colour = (255, 255, 255)
 NO_TRACK: Colour = (170, 170, 170)
+TEACHER: Colour = (120, 220, 255)
 _GOLDEN = 0.6180339887
 """Hues that many turns apart stay apart, however many there are."""
 _WIDTHS_OF_LINE = 200
 """A picture is that many thick lines wide."""
+_DASH, _GAP = 6, 4
+"""In thin lines."""
 
 
 def draw_boxes(
     picture: Picture,
     said: FrameBoxes | None = None,
     truth: FrameBoxes | None = None,
+    teacher: FrameBoxes | None = None,
     *,
     scale: int = 1,
 ) -> Picture:
-    """A copy, so many times as large, with the boxes of the truth and those that were said.
+    """A copy, so many times as large, with the boxes of truth and teacher and those that were said.
 
     A track has one colour, its number and the box's score; ids below 0 are of no track.
     """
@@ -52,9 +58,23 @@ def draw_boxes(
             draw.rectangle(corners, outline=colour, width=thick)
             name = f"#{ids[place]} " if ids[place] >= 0 else ""
             _label(draw, corners, f"{name}{said.scores[place]:.2f}", colour, 5 * thick)
+    thin = max(1, thick // 3)
     for box in () if truth is None else truth.boxes:
-        draw.rectangle(_corners(box, image.size), outline=TRUTH, width=max(1, thick // 3))
+        draw.rectangle(_corners(box, image.size), outline=TRUTH, width=thin)
+    for box in () if teacher is None else teacher.boxes:
+        _dash(draw, _corners(box, image.size), thin)
     return np.asarray(image)
+
+
+def shrink(picture: Picture, largest_width: int) -> Picture:
+    """The picture, or a smaller copy of one that is wider."""
+    from PIL import Image
+
+    height, width = picture.shape[:2]
+    if width <= largest_width:
+        return picture
+    size = (largest_width, max(1, round(height * largest_width / width)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 def track_colour(track_id: int) -> Colour:
@@ -71,6 +91,17 @@ def _corners(box: npt.NDArray[np.float32], size: tuple[int, int]) -> tuple[int, 
     left, top, right, bottom = (float(side) for side in box)
     x, y = min(int(left * width), width - 1), min(int(top * height), height - 1)
     return x, y, max(x, round(right * width) - 1), max(y, round(bottom * height) - 1)
+
+
+def _dash(draw: "ImageDraw.ImageDraw", corners: tuple[int, int, int, int], width: int) -> None:
+    left, top, right, bottom = corners
+    step, length = (_DASH + _GAP) * width, _DASH * width
+    for x in range(left, right + 1, step):
+        for y in (top, bottom):
+            draw.line((x, y, min(x + length, right), y), fill=TEACHER, width=width)
+    for y in range(top, bottom + 1, step):
+        for x in (left, right):
+            draw.line((x, y, x, min(y + length, bottom)), fill=TEACHER, width=width)
 
 
 def _label(

@@ -6,19 +6,23 @@ Matplotlib's figures are used without pyplot: no global state, no display.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from avkd.pipeline.report.content import ConfusionMatrix, LossCurve, ProbeResult
-from avkd.pipeline.report.numbers import labels
+from avkd.pipeline.report.content import ConfusionMatrix, LossCurve
 from avkd.pipeline.report.thumbnails import data_uri
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 160
+LEGEND_COLUMNS = 6
+PANEL_GAP = 0.08
+"""In widths of a panel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,69 +69,6 @@ class Plot:
 Draw = Callable[["Axes", Theme], None]
 
 
-def probe_plot(probes: Sequence[ProbeResult], chance: float | None) -> Plot:
-    """Draw bars of mean accuracy by number of labels, with sd and a dot for every seed."""
-    names = tuple(dict.fromkeys(probe.name for probe in probes))
-    groups = sorted({probe.labels_per_class for probe in probes}, key=lambda n: (n == 0, n))
-    alt = "; ".join(
-        f"{probe.name}, {labels(probe.labels_per_class)}: {100 * probe.mean:.1f} percent"
-        for probe in probes
-    )
-
-    def draw(axes: "Axes", theme: Theme) -> None:
-        width = min(0.8 / len(names), 0.25)
-        for name in names:
-            offset = (names.index(name) - (len(names) - 1) / 2) * width
-            chosen = [probe for probe in probes if probe.name == name]
-            places = [groups.index(probe.labels_per_class) + offset for probe in chosen]
-            _draw_bars(axes, theme, chosen, places, width, _colour(name, names, theme))
-        axes.set_xticks(range(len(groups)), [labels(group) for group in groups])
-        axes.set_xlim(-0.6, len(groups) - 0.4)
-        axes.set_ylim(0, 100)
-        axes.set_ylabel("accuracy, %")
-        if chance is not None:
-            axes.axhline(100 * chance, color=theme.faint, linewidth=1, linestyle=(0, (4, 3)))
-            axes.text(-0.58, 100 * chance + 1, "chance", color=theme.faint, fontsize=8)
-        _legend(axes, theme, len(names))
-
-    return _draw_twice(draw, (8.4, 3.9), f"Probe accuracy. {alt}.")
-
-
-def _draw_bars(
-    axes: "Axes",
-    theme: Theme,
-    probes: Sequence[ProbeResult],
-    places: Sequence[float],
-    width: float,
-    colour: str,
-) -> None:
-    axes.bar(
-        places,
-        [100 * probe.mean for probe in probes],
-        width * 0.88,
-        color=colour,
-        label=probes[0].name,
-        zorder=2,
-    )
-    for probe, place in zip(probes, places, strict=True):
-        values = [100 * value for value in probe.accuracies]
-        top = max(max(values), 100 * (probe.mean + probe.sd))
-        if len(values) > 1:
-            axes.errorbar(
-                place, 100 * probe.mean, 100 * probe.sd, color=theme.ink, capsize=3, zorder=3
-            )
-            spread = np.linspace(-0.18, 0.18, len(values)) * width
-            axes.scatter(place + spread, values, s=7, color=theme.ink, alpha=0.55, zorder=4)
-        axes.text(
-            place,
-            min(top + 1.5, 101),
-            f"{100 * probe.mean:.0f}",
-            ha="center",
-            color=theme.ink,
-            fontsize=8.5,
-        )
-
-
 def loss_plot(curves: Sequence[LossCurve]) -> Plot:
     """Draw every run's loss thinly and its running mean strongly."""
     names = tuple(dict.fromkeys(curve.name for curve in curves))
@@ -140,7 +81,7 @@ def loss_plot(curves: Sequence[LossCurve]) -> Plot:
 
         named: set[str] = set()
         for curve in curves:
-            colour = _colour(curve.name, names, theme)
+            colour = series_colour(curve.name, names, theme)
             label = None if curve.name in named else curve.name
             named.add(curve.name)
             axes.plot(curve.updates, curve.losses, color=colour, linewidth=0.8, alpha=0.3)
@@ -151,9 +92,9 @@ def loss_plot(curves: Sequence[LossCurve]) -> Plot:
         axes.set_ylabel("training loss")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.01)
-        _legend(axes, theme, len(names))
+        draw_legend(axes, theme, len(names))
 
-    return _draw_twice(draw, (8.4, 3.5), f"Training loss by update. {ends}.")
+    return draw_twice(draw, (8.4, 3.5), f"Training loss by update. {ends}.")
 
 
 def running_mean(values: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -192,28 +133,60 @@ def confusion_plot(matrix: ConfusionMatrix) -> Plot:
 
     side = min(9.0, 2.6 + 0.42 * num_classes)
     alt = f"Confusion matrix: {right} of {int(matrix.counts.sum())} right."
-    return _draw_twice(draw, (side, side * 0.94), alt)
+    return draw_twice(draw, (side, side * 0.94), alt)
 
 
-def _draw_twice(draw: Draw, inches: tuple[float, float], alt: str) -> Plot:
-    return Plot(light=_draw_once(draw, inches, LIGHT), dark=_draw_once(draw, inches, DARK), alt=alt)
+def draw_twice(draw: Draw, inches: tuple[float, float], alt: str) -> Plot:
+    """One plot for both themes."""
+    return draw_panels((draw,), inches, alt, num_columns=1)
 
 
-def _draw_once(draw: Draw, inches: tuple[float, float], theme: Theme) -> str:
+def draw_panels(
+    draws: Sequence[Draw], inches: tuple[float, float], alt: str, *, num_columns: int
+) -> Plot:
+    """Plots beside each other that share their axes, for both themes."""
+    light, dark = (_draw_once(draws, inches, theme, num_columns) for theme in (LIGHT, DARK))
+    return Plot(light=light, dark=dark, alt=alt)
+
+
+def _draw_once(
+    draws: Sequence[Draw], inches: tuple[float, float], theme: Theme, num_columns: int
+) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=inches, layout="constrained")
+    figure = Figure(figsize=inches)
+    figure.set_layout_engine("constrained", wspace=PANEL_GAP if num_columns > 1 else None)
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    _calm(axes, theme)
-    draw(axes, theme)
+    num_rows = -(-len(draws) // num_columns)
+    grid = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True, sharey=True).flat
+    for axes, draw in zip_longest(grid, draws):
+        if draw is None:
+            axes.remove()
+            continue
+        _calm(axes, theme)
+        draw(axes, theme)
+    if len(draws) > 1:
+        _share_legend(figure, theme)
     stream = BytesIO()
     # No version or time in the file: the same content gives the same bytes.
     figure.savefig(
         stream, format="png", dpi=DOTS_PER_INCH, transparent=True, metadata={"Software": None}
     )
     return data_uri(stream.getvalue(), "image/png")
+
+
+def _share_legend(figure: "Figure", theme: Theme) -> None:
+    """One legend for all panels, of every series once."""
+    pairs = (zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes)
+    handles = {label: handle for panel in pairs for handle, label in panel}
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside upper center",
+        ncols=min(len(handles), LEGEND_COLUMNS),
+        **_legend_style(theme),
+    )
 
 
 def _calm(axes: "Axes", theme: Theme) -> None:
@@ -227,20 +200,27 @@ def _calm(axes: "Axes", theme: Theme) -> None:
     axes.yaxis.label.set_color(theme.faint)
 
 
-def _legend(axes: "Axes", theme: Theme, num_columns: int) -> None:
+def draw_legend(axes: "Axes", theme: Theme, num_columns: int) -> None:
+    """Name the series above a plot."""
     axes.legend(
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
-        ncols=min(num_columns, 6),
-        frameon=False,
-        labelcolor=theme.ink,
-        fontsize=9,
-        handlelength=1.2,
-        columnspacing=1.6,
+        ncols=min(num_columns, LEGEND_COLUMNS),
+        **_legend_style(theme),
     )
 
 
-def _colour(name: str, names: Sequence[str], theme: Theme) -> str:
+def _legend_style(theme: Theme) -> dict[str, Any]:
+    return {
+        "frameon": False,
+        "labelcolor": theme.ink,
+        "fontsize": 9,
+        "handlelength": 1.2,
+        "columnspacing": 1.6,
+    }
+
+
+def series_colour(name: str, names: Sequence[str], theme: Theme) -> str:
     """Give a series its colour: a known one always the same, the others what is left."""
     if name in KNOWN_SERIES:
         return theme.series[KNOWN_SERIES.index(name)]

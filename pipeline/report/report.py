@@ -8,8 +8,10 @@ from pathlib import Path
 from avkd.errors import StoreUnwritableError
 from avkd.pipeline.report import numbers
 from avkd.pipeline.report.content import ReportContent
-from avkd.pipeline.report.plots import confusion_plot, loss_plot, probe_plot
-from avkd.pipeline.report.thumbnails import thumbnail_uri
+from avkd.pipeline.report.plots import confusion_plot, loss_plot
+from avkd.pipeline.report.probe_plot import probe_plot
+from avkd.pipeline.report.recall_plot import recall_plot
+from avkd.pipeline.report.thumbnails import STILL_PIXELS, data_uri, thumbnail_uri
 
 TEMPLATE = "report.html.jinja"
 
@@ -48,6 +50,10 @@ def _plots(content: ReportContent) -> Mapping[str, object]:
         "probes": probe_plot(content.probes, content.chance) if content.probes else None,
         "losses": loss_plot(content.losses) if content.losses else None,
         "confusion": confusion_plot(content.confusion) if content.confusion else None,
+        "recalls": [
+            recall_plot(each.curves) if each.curves else None
+            for each in (content.boxes.evaluations if content.boxes else ())
+        ],
     }
 
 
@@ -61,6 +67,9 @@ def _filters() -> Mapping[str, object]:
         "instant": numbers.instant,
         "shape": numbers.shape,
         "labels": numbers.labels,
+        "sentence": numbers.sentence,
         "thumbnail": thumbnail_uri,
+        "still": lambda picture: thumbnail_uri(picture, STILL_PIXELS),
+        "video": lambda data: data_uri(data, "video/mp4"),
         "unbroken": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
     }

@@ -6,7 +6,7 @@ from io import BytesIO
 import numpy as np
 import numpy.typing as npt
 
-THUMBNAIL_PIXELS = 320
+THUMBNAIL_PIXELS, STILL_PIXELS = 320, 720
 
 
 def data_uri(content: bytes, media_type: str) -> str:

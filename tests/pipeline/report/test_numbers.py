@@ -33,6 +33,25 @@ def test_instants_are_minutes_and_seconds(seconds, text):
     assert numbers.instant(seconds) == text
 
 
+def test_numbers_of_seeds_are_a_mean_and_an_sd_and_one_is_itself():
+    assert numbers.mean_with_sd([0.4, 0.6]) == "0.500 (0.141)"
+    assert numbers.mean_with_sd([2], 0) == "2"
+
+
+def test_counts_have_the_noun_that_fits():
+    told = [numbers.counted(1, "box"), numbers.counted(2, "box"), numbers.counted(1000, "clip")]
+    assert told == ["1 box", "2 boxes", "1,000 clips"]
+
+
+def test_groups_are_told_in_words():
+    assert numbers.name_group("all") == "all recordings"
+    assert numbers.name_group("view_split=unseen") == "view split: unseen"
+
+
+def test_notes_become_sentences():
+    assert numbers.sentence("rgb is gone") == numbers.sentence("Rgb is gone.") == "Rgb is gone."
+
+
 def test_fractions_are_percent_with_one_digit():
     assert numbers.percent(0.71249) == "71.2 %"
     assert numbers.percent_with_sd(0.7, 0.0214) == "70.0 \N{PLUS-MINUS SIGN} 2.1 %"

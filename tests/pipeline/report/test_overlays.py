@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from avkd.pipeline.report.overlays import NO_TRACK, TRUTH, draw_boxes, track_colour
+from avkd.pipeline.report.overlays import NO_TRACK, TEACHER, TRUTH, draw_boxes, shrink, track_colour
 from avkd.stages.metrics.boxes import FrameBoxes
 
 PICTURE = np.full((80, 120, 3), 40, np.uint8)
@@ -39,6 +39,22 @@ def test_what_was_said_is_a_thick_line_in_the_colour_of_its_track():
     # The label stands above the box.
     assert (drawn[:40] != 40).any()
     assert (drawn[61:] == 40).all()
+
+
+def test_what_a_teacher_saw_is_a_thin_dashed_line():
+    drawn = draw_boxes(PICTURE, teacher=frame(BOX))
+    is_drawn = (drawn == TEACHER).all(axis=2)
+    sides = np.zeros((80, 120), bool)
+    sides[40:60, 30:60] = True
+    sides[41:59, 31:59] = False
+    assert not is_drawn[~sides].any()
+    assert 0.5 < is_drawn[sides].mean() < 0.9
+    assert (drawn[~is_drawn] == 40).all()
+
+
+def test_wide_pictures_are_made_smaller_and_others_stay():
+    assert shrink(PICTURE, 60).shape == (40, 60, 3)
+    assert shrink(PICTURE, 120) is PICTURE
 
 
 def test_the_picture_that_is_given_stays_as_it_is():

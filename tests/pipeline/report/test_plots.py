@@ -12,9 +12,9 @@ from avkd.pipeline.report.plots import (
     LIGHT,
     confusion_plot,
     loss_plot,
-    probe_plot,
     running_mean,
 )
+from avkd.pipeline.report.probe_plot import probe_plot
 
 
 def pixels(uri):

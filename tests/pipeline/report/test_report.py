@@ -59,6 +59,14 @@ def test_every_section_is_told(content):
         "moov atom not found",
         "feedbeef",
         "2 min 05 s",
+        "Against the truth boxes.csv, split test",
+        "Hidden vehicles are left out.",
+        "0.750",
+        "Chosen by place alone.",
+        "night, r1 at 0:01.0",
+        "1 of 3 recordings has no rgb.",
+        "With the sound that they were heard in",
+        "day, r2",
     ):
         assert told in text, told
 
@@ -68,14 +76,15 @@ def test_a_page_loads_nothing_from_elsewhere(content):
     page = parse(html)
     links = [value for name, value in page.attributes if name in ("src", "srcset", "href")]
     assert links
-    assert all(value.startswith("data:image/") for value in links)
+    assert all(value.startswith(("data:image/", "data:video/mp4;")) for value in links)
+    assert [value for value in links if "video" in value] == ["data:video/mp4;base64,bXA0"]
     assert not re.search(r"https?://|@import|url\(", html)
     assert "<script" not in html
 
 
 def test_simulated_results_say_so_in_every_section_of_results(content):
     html = build_report(content)
-    assert html.count('class="tag">simulated') >= 5
+    assert html.count('class="tag">simulated') >= 7
 
 
 def test_real_results_never_say_simulated():
@@ -91,15 +100,17 @@ def test_names_from_outside_are_escaped(content):
 
 def test_what_is_empty_is_left_out():
     text = text_of(parse(build_report(ReportContent(title="Little", simulated=False))))
-    for absent in ("Probe accuracy", "Training", "Confusion", "The store", "What happened"):
-        assert absent not in text
+    absent = ("Probe accuracy", "Training", "Confusion", "The store", "What happened")
+    for section in (*absent, "Where things are", "Heard, and drawn"):
+        assert section not in text
 
 
 def test_pictures_have_words_for_those_who_do_not_see_them(content):
     page = parse(build_report(content))
     alts = [value for name, value in page.attributes if name == "alt"]
-    assert len(alts) == 4
+    assert len(alts) == 6
     assert all(alts)
+    assert ("aria-label", "day, r2") in page.attributes
 
 
 def test_a_page_is_written_with_its_folders(content, tmp_path):
