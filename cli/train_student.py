@@ -14,6 +14,7 @@ from avkd.cli.training_options import (
     Seeds,
     Split,
     Variant,
+    Where,
     WhichDevice,
     train_and_tell,
     train_rounds_and_tell,
@@ -30,6 +31,7 @@ def train_student(
         list[str] | None, typer.Option(help="Learn from these only.", metavar="NAME")
     ] = None,
     split: Split = "",
+    where: Where = None,
     label_column: LabelColumn = "",
     seed: Seeds = None,
     override: Overrides = None,
@@ -48,6 +50,7 @@ def train_student(
         recipe=recipe,
         variant=variant,
         split=split,
+        where=where or (),
         label_column=label_column,
         overrides=override or (),
     )

@@ -16,6 +16,7 @@ from avkd.cli.training_options import (
     Seeds,
     Split,
     Variant,
+    Where,
     WhichDevice,
     train_and_tell,
 )
@@ -44,6 +45,7 @@ def train_teacher(
     ] = "",
     variant: Variant = "",
     split: Split = "",
+    where: Where = None,
     label_column: LabelColumn = "",
     group_column: Annotated[
         str, typer.Option(help="Refuse splits that share a value of this column, as a speaker.")
@@ -97,6 +99,7 @@ def train_teacher(
     for_rows = {
         "--recipe": recipe,
         "--variant": variant,
+        "--where": where,
         "--label-column": label_column,
         "--group-column": group_column,
     }
@@ -129,6 +132,7 @@ def train_teacher(
         recipe=recipe,
         variant=variant,
         split=split,
+        where=where or (),
         label_column=label_column,
         overrides=(*groups, *(override or ())),
     )

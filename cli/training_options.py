@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avkd.cli.console import print_facts, print_json, print_result, show_progress
+from avkd.cli.console import print_facts, print_json, print_note, print_result, show_progress
+from avkd.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from avkd.pipeline.recipe import Recipe
@@ -35,6 +36,13 @@ Overrides = Annotated[
     typer.Option("--set", help="Change a field of the recipe.", metavar="FIELD=VALUE"),
 ]
 Split = Annotated[str, typer.Option(help="Learn from the rows of this split of the corpus only.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Learn from the rows with one of these values only; may come again.",
+        metavar="COLUMN=VALUE,...",
+    ),
+]
 LabelColumn = Annotated[str, typer.Option(help="The corpus column of the labels.")]
 WhichDevice = Annotated[Device, typer.Option(help="Where it trains.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
@@ -47,6 +55,7 @@ class Choices:
     recipe: str
     variant: str
     split: str
+    where: Sequence[str]
     label_column: str
     overrides: Sequence[str]
 
@@ -58,8 +67,25 @@ class Choices:
         recipe = get_recipe(self.recipe, self.variant)
         data = recipe.data
         data = replace(data, split=self.split or data.split)
+        data = replace(data, where=read_where(self.where) or data.where)
         data = replace(data, label_column=self.label_column or data.label_column)
         return with_overrides(replace(recipe, data=data), self.overrides)
+
+
+def read_where(conditions: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Columns and their values, of ``light=day,dusk``; a column that comes again has both.
+
+    Raises:
+        InvalidValueError: One is not of that form.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for condition in conditions:
+        column, _, listed = condition.partition("=")
+        values = tuple(value for value in listed.split(",") if value)
+        if not column or not values:
+            raise InvalidValueError(f"where {condition!r} is not of the form COLUMN=VALUE,VALUE")
+        found[column] = (*found.get(column, ()), *values)
+    return found
 
 
 def train_and_tell(
@@ -74,6 +100,14 @@ def train_and_tell(
 ) -> None:
     """Train with each seed behind one bar, and print what came of it."""
     from avkd.pipeline.train import train_seeds
+
+    told: set[str] = set()
+
+    def warn(note: str) -> None:
+        """Once for all seeds."""
+        if note not in told:
+            print_note(f"note: {note}")
+        told.add(note)
 
     with show_progress() as show:
 
@@ -90,6 +124,7 @@ def train_and_tell(
             teachers=tuple(teachers),
             device=device.value,
             on_progress=tell,
+            on_note=warn,
         )
     if os.environ.get("RANK", "0") != "0":  # of several processes under torchrun, one speaks
         return

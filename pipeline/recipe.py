@@ -51,6 +51,9 @@ class DataConfig:
     """The student input in the store; where the store has none, recordings are decoded."""
     split: str | None = None
     """Only recordings whose corpus column ``split`` says so are learned from; None: all."""
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Only recordings whose corpus columns have one of these values, such as what a teacher is to
+    be trusted on: ``{"light": ("day", "dusk")}``."""
     label_column: str | None = None
     """The corpus column of human truth, for methods that need it: a class, or several joined by
     ``;``. Rows without one are left out, unless the method learns from them by other terms. None:

@@ -17,9 +17,11 @@ from avkd.pipeline.run_dir import RunDir
 from avkd.pipeline.signals import StopRequest, watch_signals
 from avkd.pipeline.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
 from avkd.pipeline.training.metrics_log import MetricsLog, open_metrics, read_metrics
+from avkd.pipeline.training.notes import read_notes
 from avkd.pipeline.training.schedule import learning_rate
 from avkd.pipeline.training.session import Device, Session, open_learner, prepare_session
 from avkd.pipeline.training.students import save_student
+from avkd.pipeline.training.validation import LossMeans
 from avkd.stages.methods.batch import Batch
 
 
@@ -39,6 +41,8 @@ class TrainEvent:
 
 
 OnProgress: TypeAlias = Callable[[TrainEvent], None]
+OnNote: TypeAlias = Callable[[str], None]
+"""Told, before the first update, what a user should know of the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,8 @@ class TrainReport:
     seconds: float
     was_finished: bool
     """The run was finished before; nothing was done."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of the data; in the run's ``notes.txt`` as well."""
 
 
 def train_student(
@@ -71,6 +77,7 @@ def train_student(
     teachers: tuple[str, ...] = (),
     device: Device = "auto",
     on_progress: OnProgress = lambda event: None,
+    on_note: OnNote = lambda note: None,
 ) -> TrainReport:
     """Train the recipe's student, or go on where an earlier session stopped.
 
@@ -86,8 +93,11 @@ def train_student(
     started = time.monotonic()
     learner = open_learner(store, run, recipe, teachers, device)
     if learner.run.is_finished:
-        return _report(run, learner.run, learner.learning.teachers, started=started)
+        report = _report(run, learner.run, learner.learning.teachers, started=started)
+        _tell(report.notes, on_note)
+        return report
     session = prepare_session(learner)
+    _tell(session.notes, on_note)
     first_update = load_checkpoint(learner.run.checkpoints, session.state)
     with (
         watch_signals() as stop,
@@ -125,6 +135,7 @@ def train_seeds(
     teachers: tuple[str, ...] = (),
     device: Device = "auto",
     on_progress: Callable[[int, TrainEvent], None] = lambda seed, event: None,
+    on_note: OnNote = lambda note: None,
 ) -> tuple[TrainReport, ...]:
     """Train the recipe with each seed, one after the other; several go to ``RUN/seed-N``.
 
@@ -139,9 +150,15 @@ def train_seeds(
             teachers=teachers,
             device=device,
             on_progress=partial(on_progress, seed),
+            on_note=on_note,
         )
         for seed in chosen
     )
+
+
+def _tell(notes: Sequence[str], on_note: OnNote) -> None:
+    for note in notes:
+        on_note(note)
 
 
 def _run_updates(
@@ -233,35 +250,32 @@ def _require_finite(loss: float, update: int) -> None:
 
 
 def _validate(session: Session, update: int, log: MetricsLog | None) -> float | None:
-    """The mean loss of the held-out clips, computed by the first process."""
+    """The mean loss of the held-out clips, computed by the first process.
+
+    Each part is the mean over the clips that have it, as labels.
+    """
     if log is None or not len(session.validation.examples):
         return None
     learner = session.learner
     learner.student.eval()
-    total, num_clips, sums = 0.0, 0, dict[str, float]()
+    means = LossMeans()
     with torch.no_grad(), closing(session.validation.all_in_order()) as batches:
         for batch in batches:
-            if batch is None:
-                continue
-            loss = learner.method.loss(learner.student, batch.to(learner.accelerator.device))
-            size = len(batch.clip_ids)
-            num_clips += size
-            total += float(loss.total) * size
-            for name, value in loss.parts.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * size
-    if not num_clips:
+            if batch is not None:
+                loss = learner.method.loss(learner.student, batch.to(learner.accelerator.device))
+                means.add(loss, len(batch.clip_ids))
+    if not means.num_clips:
         return None
-    parts = {name: value / num_clips for name, value in sums.items()}
     _write(
         log,
         {
             "update": update,
             "epoch": (update - 1) // session.num_batches,
-            "validation_loss": total / num_clips,
-            "validation_parts": parts,
+            "validation_loss": means.total,
+            "validation_parts": means.parts,
         },
     )
-    return total / num_clips
+    return means.total
 
 
 def _keep(session: Session, update: int, stop: StopRequest, log: MetricsLog | None) -> None:
@@ -328,4 +342,5 @@ def _report(
         validation_loss=validations[-1] if validations else None,
         seconds=time.monotonic() - started,
         was_finished=session is None,
+        notes=session.notes if session else read_notes(folder),
     )

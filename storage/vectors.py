@@ -25,6 +25,7 @@ def plain_vectors(
     """
     plain: list[dict[str, PlainVector]] = [{} for _ in rows]
     for name in names:
+        _refuse_words(source, rows, name)
         size: int | None = None
         for number, row in enumerate(rows, start=1):
             if row[name] is None:
@@ -48,6 +49,28 @@ def vector_values(vector: PlainVector) -> tuple[float, ...]:
         raise ValueError(f"{vector!r} is no vector") from error
 
 
+def _refuse_words(source: str, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Name the word: one of them makes a text of every number in a column of CSV."""
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row[name], str) and not _is_numeric(row[name]):
+            raise _no_number(f"{source} row {number}: {name}", row[name])
+
+
+def _is_numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _no_number(where: str, value: object) -> CorpusError:
+    return CorpusError(
+        f"{where} {value!r} must be a number or a list of numbers; leave the cell empty where "
+        "nobody knows"
+    )
+
+
 def _plain(where: str, value: Any) -> PlainVector:
     if isinstance(value, list):
         if not value:
@@ -62,7 +85,7 @@ def _plain_number(where: str, value: Any) -> int | float | str:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise CorpusError(f"{where} {value!r} must be a number or a list of numbers")
+        raise _no_number(where, value)
     number = float(value)
     return number if math.isfinite(number) else str(number)
 

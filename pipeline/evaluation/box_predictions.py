@@ -77,6 +77,32 @@ def predict_boxes(
     )
 
 
+def find_teacher_classes(
+    store: Store, teacher: str, class_names: tuple[str, ...]
+) -> tuple[str, list[int]]:
+    """The output with a stored detector's boxes, and of each of its classes its place among those.
+
+    The place is -1 for a class that is not among them.
+
+    Raises:
+        UnknownNameError: The store has no such teacher.
+        InvalidValueError: The teacher stored no boxes, or knows none of the classes.
+    """
+    teachers = {name: spec for name, spec in store.producers().items() if spec.kind == "teacher"}
+    if teacher not in teachers:
+        raise UnknownNameError(f"teacher of {store.url}", teacher, teachers)
+    output = find_boxes(teachers[teacher])
+    known = () if output is None else name_classes(store, teachers[teacher], output)
+    name = boxes_output(teachers[teacher])
+    places = [class_names.index(one) if one in class_names else -1 for one in known]
+    if max(places, default=-1) < 0:
+        raise InvalidValueError(
+            f"teacher {teacher!r} finds {', '.join(known)} but the student "
+            f"{', '.join(class_names)}; name a teacher of the same things"
+        )
+    return name, places
+
+
 def read_teacher_boxes(
     store: Store,
     teacher: str,
@@ -92,18 +118,7 @@ def read_teacher_boxes(
         InvalidValueError: The teacher stored no boxes, or knows none of the classes.
         CorpusError: There are no such rows.
     """
-    teachers = {name: spec for name, spec in store.producers().items() if spec.kind == "teacher"}
-    if teacher not in teachers:
-        raise UnknownNameError(f"teacher of {store.url}", teacher, teachers)
-    output = find_boxes(teachers[teacher])
-    known = () if output is None else name_classes(store, teachers[teacher], output)
-    name = boxes_output(teachers[teacher])
-    places = [class_names.index(one) if one in class_names else -1 for one in known]
-    if max(places, default=-1) < 0:
-        raise InvalidValueError(
-            f"teacher {teacher!r} finds {', '.join(known)} but the student "
-            f"{', '.join(class_names)}; name a teacher of the same things"
-        )
+    name, places = find_teacher_classes(store, teacher, class_names)
     examples, num_wanted = find_wanted(store, (teacher,), wanted)
     clips, policy = read_clips(store, examples), require_policy(store)
     rows = read_boxes(store, teacher, name, examples.rows[teacher], min_score)
@@ -146,7 +161,7 @@ def _describe_reading(loaded: LoadedGridStudent, store: Store, wanted: WantedRow
         input_name=input_name,
         sample_rate=rate,
         num_channels=student.encoder.num_channels,
-        data=replace(loaded.recipe.data, split=wanted.split or None, label_column=None),
+        data=replace(loaded.recipe.data, split=wanted.split or None, where={}, label_column=None),
         needs=Needs(inputs=student.streams),
     )
 

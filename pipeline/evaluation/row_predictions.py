@@ -148,7 +148,12 @@ def _describe_reading(loaded: LoadedStudent, store: Store, wanted: WantedRows) -
         shape=LearningShape(inputs=stored),
         input_name=_choose_sound(store, recipe.data.input_name, rate) if rate else RECORDINGS,
         sample_rate=rate,
-        data=replace(recipe.data, split=wanted.split or None, label_column=wanted.label_column),
+        data=replace(
+            recipe.data,
+            split=wanted.split or None,
+            where={},
+            label_column=wanted.label_column,
+        ),
         needs=Needs(inputs=streams),
     )
 

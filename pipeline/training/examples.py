@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,9 @@ class Examples:
         )
 
 
+NO_CONDITION: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
 def find_examples(
     store: Store,
     producers: Sequence[str],
@@ -50,17 +54,21 @@ def find_examples(
     label_column: str | None = None,
     *,
     keep_unlabelled: bool = False,
+    where: Mapping[str, Sequence[str]] = NO_CONDITION,
 ) -> Examples:
     """Every clip that is ok for all those producers, in the order of the clip table.
 
     With a ``split``, only clips of recordings whose metadata has that split; with a
-    ``label_column``, only those whose metadata has a label there, unless ``keep_unlabelled``.
+    ``label_column``, only those whose metadata has a label there, unless ``keep_unlabelled``; with
+    ``where``, only those whose metadata has one of the values of every column there.
     """
     needs_label = bool(label_column) and not keep_unlabelled
     ok = {name: _whole_rows(store, name) for name in producers}
     rows: dict[str, dict[str, int]] = {name: {} for name in producers}
     clips: dict[str, tuple[int, str, int, str]] = {}
-    for row, clip_id, recording_id, num_steps, label in _table_rows(store, split, label_column):
+    for row, clip_id, recording_id, num_steps, label in _table_rows(
+        store, split, label_column, where
+    ):
         if needs_label and not label:
             continue
         clips[clip_id] = (row, recording_id, num_steps, label)
@@ -90,7 +98,10 @@ def _whole_rows(store: Store, name: str) -> set[int]:
 
 
 def _table_rows(
-    store: Store, split: str | None, label_column: str | None
+    store: Store,
+    split: str | None,
+    label_column: str | None,
+    where: Mapping[str, Sequence[str]],
 ) -> Iterator[tuple[int, str, str, int, str]]:
     """Row, clip id, recording id, steps and label of every clip that is wanted."""
     names = ("row", "clip_id", "recording_id", "num_steps")
@@ -100,7 +111,8 @@ def _table_rows(
         for row, text in zip(rows, table["metadata"], strict=True):
             metadata = json.loads(text)
             label = parse_label(metadata.get(label_column)) if label_column else ""
-            if split is None or metadata.get("split") == split:
+            is_wanted = all(str(metadata.get(name)) in values for name, values in where.items())
+            if is_wanted and (split is None or metadata.get("split") == split):
                 yield (*row, label)
 
 

@@ -201,9 +201,11 @@ def find_learning_examples(learning: LearningSet) -> Examples:
         data.split,
         column,
         keep_unlabelled=needs.takes_unlabelled,
+        where=data.where,
     )
     if not len(examples) or (column and not any(examples.labels)):
         of_split = f" of split {data.split!r}" if data.split else ""
+        of_split += "".join(f", {name} {' or '.join(each)}" for name, each in data.where.items())
         with_label = " with a label" if column else ""
         raise InvalidValueError(
             f"{learning.store.url} has no clip{of_split}{with_label} that is ok for all of "
@@ -214,7 +216,8 @@ def find_learning_examples(learning: LearningSet) -> Examples:
 
 def count_left_out(learning: LearningSet, examples: Examples) -> int:
     """How many rows of the split lack something that the method needs."""
-    return len(find_examples(learning.store, (), learning.data.split)) - len(examples)
+    data = learning.data
+    return len(find_examples(learning.store, (), data.split, where=data.where)) - len(examples)
 
 
 def build_reader(learning: LearningSet, examples: Examples) -> RowReader:
@@ -293,7 +296,7 @@ def _choose_sound(store: Store, input_name: str, sample_rate: int) -> str:
 def _read_classes(store: Store, data: DataConfig) -> tuple[str, ...]:
     if data.label_column is None:
         return ()
-    rows = find_examples(store, (), data.split, data.label_column)
+    rows = find_examples(store, (), data.split, data.label_column, where=data.where)
     classes = choose_classes(rows.labels, data.classes, data.label_column)
     require_rows(rows.labels, data.min_rows_per_class, data.label_column)
     return classes

@@ -25,13 +25,14 @@ from avkd.pipeline.training.learning_set import (
     read_labels,
 )
 from avkd.pipeline.training.loading import BatchOrder, Loader
+from avkd.pipeline.training.notes import find_notes, keep_notes
 from avkd.pipeline.training.schedule import count_updates
 from avkd.pipeline.training.students import build_student, heard_sample_rate
 from avkd.stages.methods.registry import Method
 from avkd.storage.store import Store
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator  # type: ignore[import-untyped]
+    from accelerate import Accelerator
 
 Device: TypeAlias = Literal["auto", "cpu"]
 MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
@@ -66,6 +67,8 @@ class Session:
     num_updates: int
     num_left_out: int
     """Clips of the split that lack an input or a target, or a label where one is needed."""
+    notes: tuple[str, ...]
+    """What a user should know of the data; in the first process alone."""
 
     @property
     def num_batches(self) -> int:
@@ -122,13 +125,14 @@ def prepare_session(learner: Learner) -> Session:
         validation=validation,
         num_updates=count_updates(recipe.schedule, train.num_batches),
         num_left_out=count_left_out(learner.learning, examples),
+        notes=_find_notes(learner, examples),
     )
 
 
 def start_accelerator(precision: str, device: Device) -> "Accelerator":
     """Settle device, precision and, under torchrun, the processes."""
     from accelerate import Accelerator
-    from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
+    from accelerate.state import AcceleratorState
 
     # accelerate keeps the first precision of a process; a second run in it may have another.
     AcceleratorState._reset_state()
@@ -156,6 +160,14 @@ def build_optimiser(student: nn.Module, config: OptimiserConfig) -> Optimizer:
         betas=(config.beta1, config.beta2),
         weight_decay=config.weight_decay,
     )
+
+
+def _find_notes(learner: Learner, examples: Examples) -> tuple[str, ...]:
+    if not learner.accelerator.is_main_process:
+        return ()
+    notes = find_notes(learner.learning, learner.student, examples)
+    keep_notes(learner.run, notes)
+    return notes
 
 
 def _build_loaders(learner: Learner, everything: Examples) -> tuple[Loader, Loader]:

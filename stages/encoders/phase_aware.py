@@ -20,6 +20,7 @@ from torch.nn.functional import max_pool2d
 
 from avkd.errors import InvalidValueError
 from avkd.stages.encoders.clip_sound import ClipSoundEncoder
+from avkd.stages.encoders.even_columns import EvenColumns
 from avkd.stages.encoders.spectra import (
     POWER_FLOOR,
     Pairing,
@@ -159,7 +160,7 @@ def phase_aware(
     step_seconds: float = 0.0,
     window_seconds: float = 1.0,
     fft_seconds: float = 0.064,
-    columns_per_step: int = 4,
+    columns_per_second: float = 16.0,
     pairing: Pairing = "first",
     max_delay_seconds: float = 0.00125,
     num_lags: int = 48,
@@ -175,7 +176,8 @@ def phase_aware(
 ) -> ClipSoundEncoder:
     """The sound around each step as levels over mel and phase correlation over lag.
 
-    ``columns_per_step`` must divide a step's samples. ``max_delay_seconds`` should be the longest
+    ``columns_per_second`` is about how many there are: a step has a whole number.
+    ``max_delay_seconds`` should be the longest
     way between two microphones of a pair over 343 m/s, and a little more. ``pairing`` is the
     ``first`` microphone with each, a ``ring``, or ``all``. ``widths`` are of the blocks over mel,
     ``lag_widths`` of as many over lag, each of which halves its picture; the other options are
@@ -188,10 +190,11 @@ def phase_aware(
     require_counts("lag_widths", lag_widths)
     for name, value in {
         "vector_size": vector_size,
-        "columns_per_step": columns_per_step,
         "num_mels": num_mels,
     }.items():
         require_count(name, value)
+    if not columns_per_second > 0:
+        raise InvalidValueError(f"columns_per_second {columns_per_second:g} must be above 0")
     if len(widths) != len(lag_widths):
         raise InvalidValueError(
             f"widths {tuple(widths)} and lag_widths {tuple(lag_widths)} must be as many: "
@@ -210,12 +213,17 @@ def phase_aware(
     )
 
     def build_network(num_channels: int, sample_rate: int, step: float) -> tuple[nn.Module, int]:
-        spectrum = Spectrum(
-            sample_rate, fft_seconds, find_hop(step, columns_per_step) / sample_rate
+        columns_per_step = max(1, round(columns_per_second * step / sample_rate))
+        spectrum = EvenColumns(
+            sample_rate,
+            fft_seconds,
+            window_samples=round(window_seconds * sample_rate),
+            samples_per_step=step,
+            columns_per_step=columns_per_step,
         )
         correlation = PhaseCorrelation(spectrum, max_delay_seconds, num_lags, num_bands)
         pairs = pair_channels(num_channels, pairing)
-        left = count_columns(spectrum, window_seconds, len(widths))
+        left = count_columns_left(spectrum, len(widths))
         half = vector_size // 2 if pairs else 0
         over_mel = HeightFolding(1 + len(pairs), num_mels, widths, max(1, vector_size - half))
         over_lag = (
@@ -234,33 +242,16 @@ def phase_aware(
     return build_step_sound(build_network, "phase_aware", shapes, options, ClipSoundEncoder)
 
 
-def find_hop(samples_per_step: float, columns_per_step: int) -> int:
-    """The samples from one column to the next.
-
-    Raises:
-        InvalidValueError: They are not whole.
-    """
-    # Seconds times a rate are whole but for rounding.
-    hop, rest = divmod(round(samples_per_step, 6), columns_per_step)
-    if rest or hop < 1:
-        raise InvalidValueError(
-            f"a step of {samples_per_step:g} samples is not {columns_per_step} columns of whole "
-            "samples; set encoder.options.columns_per_step to one of its divisors"
-        )
-    return int(hop)
-
-
-def count_columns(spectrum: Spectrum, window_seconds: float, num_blocks: int) -> int:
+def count_columns_left(spectrum: EvenColumns, num_blocks: int) -> int:
     """The columns of a window that are left behind the blocks.
 
     Raises:
         InvalidValueError: There are none.
     """
-    samples = round(window_seconds * spectrum.sample_rate) - spectrum.num_fft
-    left = samples // spectrum.hop_samples + 1 - (TIME_KERNEL - 1) * num_blocks
-    if samples < 0 or left < 1:
+    left = spectrum.columns_per_window - (TIME_KERNEL - 1) * num_blocks
+    if left < 1:
         raise InvalidValueError(
-            f"window_seconds {window_seconds:g} holds too few columns for {num_blocks} blocks; "
-            "take a longer window, more columns_per_step or fewer widths"
+            f"{spectrum.columns_per_window} columns of a window are too few for {num_blocks} "
+            "blocks; take a longer window_seconds, more columns_per_second or fewer widths"
         )
     return left

@@ -146,9 +146,11 @@ def build_step_sound(
     ``build_network`` returns the network and the width of its vectors.
 
     Raises:
-        InvalidValueError: There is no such stream, or an order is asked of one microphone.
+        InvalidValueError: There is no such stream, nothing is known of the camera, or an order is
+            asked of one microphone.
     """
     shape = require_waveform(shapes, options.stream, encoder, 0)
+    _require_metadata(shapes, options.metadata)
     order = ChannelOrder(options.channels)
     if shape.shape[0] < 2 and options.channels in ("swapped", "shuffled"):
         raise InvalidValueError(
@@ -158,6 +160,17 @@ def build_step_sound(
     per_step = find_samples_per_step(shapes, options)
     network, size = build_network(order.count(shape.shape[0]), shape.sample_rate, per_step)
     return kind(network, size, shapes, options)
+
+
+def _require_metadata(shapes: Mapping[str, InputShape], names: Sequence[str]) -> None:
+    if isinstance(names, str) or not (missing := [name for name in names if name not in shapes]):
+        return
+    known = [name for name, shape in shapes.items() if len(shape.shape) == 1]
+    raise InvalidValueError(
+        f"the store has no {' and no '.join(map(repr, missing))} of the camera but "
+        f"{', '.join(known) or 'nothing'}; extract the corpus's columns with --vector, or name "
+        "what there is in encoder.options.metadata ([] for nothing)"
+    )
 
 
 def find_samples_per_step(shapes: Mapping[str, InputShape], options: StepSoundOptions) -> float:

@@ -5,6 +5,7 @@ Conventions: B clips, C channels, S samples, D width of a vector, K classes, H a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
@@ -152,6 +153,11 @@ class LossParts(NamedTuple):
     """Scalar with gradient."""
     parts: Mapping[str, Tensor]
     """Scalars without gradient for the log, unweighted, such as ``kl/imagenet``."""
+    weights: Mapping[str, float] = MappingProxyType({})
+    """By part that the total is the sum of: how much it counts; empty where the parts do not have
+    their means over different clips."""
+    num_clips: Mapping[str, int] = MappingProxyType({})
+    """By part that is no mean over all clips, as of labels: over how many it is one."""
 
 
 def require_same_classes(

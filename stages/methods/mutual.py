@@ -28,7 +28,7 @@ from avkd.stages.losses.batch_rules import mean_of_kept, require_above_zero
 from avkd.stages.losses.clip_level import clip_kl
 from avkd.stages.losses.cross_entropy import cross_entropy_per_clip
 from avkd.stages.losses.kl import SparseTargets
-from avkd.stages.losses.tagging import binary_kl, label_bce
+from avkd.stages.losses.tagging import binary_kl, is_labelled, label_bce
 from avkd.stages.methods.batch import (
     Batch,
     LearningShape,
@@ -143,12 +143,14 @@ class MutualMethod:
             raise InvalidValueError("mutual needs labels; name their data.label_column")
         said: PairPrediction = student(batch.inputs, batch.num_steps)
         losses = self._supervised(said, batch.labels)
+        counts = dict.fromkeys(losses, int(self._has_label(batch.labels).sum()))
         weights = {name: self._supervised_weight(name) for name in losses}
         for transfer, weight in self.transfers.items():
             losses[f"kl/{transfer}"] = self._transferred(transfer, said, batch)
             weights[f"kl/{transfer}"] = weight
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
-        return LossParts(total=total, parts={name: loss.detach() for name, loss in losses.items()})
+        parts = {name: loss.detach() for name, loss in losses.items()}
+        return LossParts(total=total, parts=parts, weights=weights, num_clips=counts)
 
     def _supervised(self, said: PairPrediction, labels: Tensor) -> dict[str, Tensor]:
         logits: dict[str, Tensor] = {}
@@ -166,7 +168,10 @@ class MutualMethod:
     def _label_loss(self, logits_BK: Tensor, labels: Tensor) -> Tensor:
         if self.label_kind == "classes":
             return label_bce(logits_BK, labels)
-        return mean_of_kept(cross_entropy_per_clip(logits_BK, labels), labels >= 0)
+        return mean_of_kept(cross_entropy_per_clip(logits_BK, labels), self._has_label(labels))
+
+    def _has_label(self, labels: Tensor) -> Tensor:
+        return is_labelled(labels) if self.label_kind == "classes" else labels >= 0
 
     def _transferred(self, transfer: Transfer, said: PairPrediction, batch: Batch) -> Tensor:
         """KL of the side that learns from the other one."""

@@ -24,7 +24,14 @@ from avkd.stages.losses.kl import (
     torch7_weight,
 )
 from avkd.stages.losses.steps import blank_masked_steps, sum_real_steps
-from avkd.stages.methods.batch import Batch, LearningShape, LossParts, Needs, StudentOutput
+from avkd.stages.methods.batch import (
+    Batch,
+    LearningShape,
+    LossParts,
+    Needs,
+    StudentOutput,
+    TargetShape,
+)
 from avkd.stages.methods.registry import register_method, require_sound_encoder
 from avkd.stages.methods.student import Student, sound_needs
 from avkd.stages.methods.tiling import tile_batch
@@ -48,7 +55,8 @@ class SoundNetMethod:
         """A head for each teacher that stored logits, a projector for each with embeddings.
 
         Raises:
-            InvalidValueError: No teacher stored what the loss needs, or a weight names none.
+            InvalidValueError: No teacher stored what the loss needs, one stored it of whole clips,
+                or a weight names none.
         """
         targets = learning.targets
         num_classes = {name: t.num_classes for name, t in targets.items() if t.num_classes}
@@ -66,6 +74,9 @@ class SoundNetMethod:
             raise InvalidValueError(
                 f"teacher_weights name {', '.join(stray)}; the teachers are {', '.join(targets)}"
             )
+        heard = {**num_classes, **sizes} if self.embedding_weight else num_classes
+        for name in heard:
+            _require_steps(name, targets[name])
         return Student(
             require_sound_encoder(encoder, "soundnet"),
             num_classes,
@@ -147,6 +158,14 @@ def soundnet(
         embedding_weight=embedding_weight,
         tile=tile,
     )
+
+
+def _require_steps(teacher: str, shape: TargetShape) -> None:
+    if not shape.num_steps:
+        raise InvalidValueError(
+            f"teacher {teacher!r} speaks of a clip as a whole but soundnet learns from each step; "
+            "name teachers of steps with --teacher, or take a method of whole clips such as mke"
+        )
 
 
 def _over_steps(

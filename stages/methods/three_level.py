@@ -193,10 +193,12 @@ class ThreeLevelMethod:
         weights = dict(zip(PARTS, self.weights.values(), strict=True))
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         parts = {name: loss.detach() for name, loss in losses.items()}
-        if (batch.labels >= 0).any():
+        num_labelled = int((batch.labels >= 0).sum())
+        if num_labelled:
             hits = (said.logits.detach().argmax(dim=-1) == batch.labels).float()
             parts["accuracy"] = mean_of_kept(hits, batch.labels >= 0)
-        return LossParts(total=total, parts=parts)
+        counts = {"aam": num_labelled, "accuracy": num_labelled}
+        return LossParts(total=total, parts=parts, weights=weights, num_clips=counts)
 
     def _levels(self, said: TaughtSpeech, batch: Batch) -> dict[str, Tensor]:
         levels: dict[str, Tensor] = {}

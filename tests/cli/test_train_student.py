@@ -43,6 +43,16 @@ def test_results_for_people_tell_the_loss(avkd, store, tmp_path):
     assert "seer" in outcome.out
 
 
+def test_what_is_left_out_is_told_once_for_all_seeds(avkd, store, tmp_path):
+    options = (*OPTIONS, "--seed=0", "--seed=1")
+    outcome = avkd("train-student", store, tmp_path / "runs", *options)
+    assert outcome.exit_code == 0, outcome.err
+    (note,) = [line for line in outcome.err.splitlines() if line.startswith("note: ")]
+    assert "1 of 9 clips left out: 1 without seer, 1 without waveform" in note
+    again = avkd("train-student", store, tmp_path / "runs", *options, "--json")
+    assert [f"note: {text}" for run in again.json["runs"] for text in run["notes"]] == [note] * 2
+
+
 def test_another_recipe_in_the_same_folder_is_refused(avkd, store, run):
     outcome = avkd("train-student", store, run, *OPTIONS, "--seed=9")
     outcome.assert_refused(2, "seed")
@@ -93,3 +103,18 @@ def test_what_cannot_be_trained_in_rounds_is_refused(avkd, store, tmp_path, run,
     outcome = avkd("train-student", store, tmp_path / run, "--rounds=1", *options)
     outcome.assert_refused(2, *words)
     assert not (tmp_path / run).exists()
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("light", "where 'light' is not of the form COLUMN=VALUE,VALUE"),
+        ("=day", "where '=day' is not of the form"),
+        ("light=,", "where 'light=,' is not of the form"),
+        ("light=day", "has no clip, light day that is ok for"),
+    ],
+)
+def test_conditions_that_cannot_be_are_refused(avkd, store, tmp_path, condition, message):
+    outcome = avkd("train-student", store, tmp_path / "run", *OPTIONS, f"--where={condition}")
+    assert outcome.exit_code == 2
+    assert message in outcome.err

@@ -51,6 +51,12 @@ def test_what_is_no_vector_is_refused_by_row_and_column(value, message):
         plain_vectors("t", [{"v": 1.0}, {"v": value}], ["v"])
 
 
+def test_the_word_is_named_that_made_a_text_of_every_number_of_its_column():
+    rows = [{"v": "2.5"}, {"v": "steep"}, {"v": None}, {"v": "4"}]
+    with pytest.raises(CorpusError, match=r"t row 2: v 'steep' must be a number .* leave the cell"):
+        plain_vectors("t", rows, ["v"])
+
+
 @pytest.mark.parametrize("stored", ["word", ["word"], {"a": 1}, None, [[1.0]]])
 def test_what_is_no_stored_vector_is_told(stored):
     with pytest.raises(ValueError, match=r"vector|convert"):

@@ -3,8 +3,10 @@
 A vehicle is the louder in the second microphone the further right it is, and its map says the same.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ NUM_STEPS, STEP_SAMPLES = 4, RATE // 4
 MAP = (3, 5, 7)
 CAMERA = ("camera_height_metres", "camera_pitch_degrees", "camera_distance_metres")
 Array = npt.NDArray[Any]
+Sound: TypeAlias = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,20 +166,25 @@ def fill_detector(store: Store, name: str, class_names: tuple[str, ...]) -> None
 @pytest.fixture(scope="session")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Street:
     """Twenty-four clips of twelve drives, the last two for tests; one lacks its boxes."""
+    return build_street(tmp_path_factory.mktemp("street"))
+
+
+def build_street(folder: Path, change: Callable[[Sound], Sound] = lambda sound: sound) -> Street:
+    """A street whose sound (clips, channels, samples) was changed."""
     num_steps, places = draw_places()
-    folder = str(tmp_path_factory.mktemp("street"))
-    store = Store.create(folder, clip_policy=asdict(POLICY), rows_per_shard=ROWS_PER_SHARD)
+    store = Store.create(str(folder), clip_policy=asdict(POLICY), rows_per_shard=ROWS_PER_SHARD)
     store.plan_clips(plan(num_steps))
     fill_detector(store, "rgb", ("sign", "vehicle"))
+    heard = change(waveforms(places))
     sound = OutputSpec(
         name="waveform",
-        shape=(2, RATE),
+        shape=(heard.shape[1], RATE),
         dtype="int16",
         axes=("channel", "sample"),
         attributes={"sample_rate": RATE, "channels": "all"},
     )
     spec = ProducerSpec(kind="input", name="waveform", outputs=(sound,), fingerprint={"rate": RATE})
-    fill(store, spec, {"waveform": waveforms(places)})
+    fill(store, spec, {"waveform": heard})
     for number, name in enumerate(CAMERA):
         output = OutputSpec(name=name, shape=(1,), dtype="float32", axes=("feature",))
         spec = ProducerSpec(
@@ -184,3 +192,16 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Street:
         )
         fill(store, spec, {name: np.full((NUM_CLIPS, 1), 2.0 + number, np.float32)})
     return Street(store=store, num_steps=num_steps, places=places)
+
+
+@pytest.fixture(scope="session")
+def mono_street(tmp_path_factory: pytest.TempPathFactory) -> Street:
+    """The street as the first microphone hears it."""
+    return build_street(tmp_path_factory.mktemp("mono"), lambda sound: sound[:, :1])
+
+
+@pytest.fixture(scope="session")
+def half_deaf_street(tmp_path_factory: pytest.TempPathFactory) -> Street:
+    """The street with a second microphone that is dead."""
+    mute = np.array([[1], [0]], np.int16)
+    return build_street(tmp_path_factory.mktemp("half_deaf"), lambda sound: sound * mute)

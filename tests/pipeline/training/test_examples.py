@@ -49,6 +49,16 @@ def test_a_split_of_the_corpus_may_be_taken_alone(store: Store) -> None:
     assert len(find_examples(store, ["few"], "none such")) == 0
 
 
+def test_rows_may_be_taken_by_the_values_of_columns(store: Store) -> None:
+    every = find_examples(store, ["few"])
+    both = find_examples(store, ["few"], where={"split": ("labelled", "unlabelled")})
+    assert both.clip_ids == every.clip_ids
+    some = find_examples(store, ["few"], where={"split": ("labelled", "other")})
+    assert some.clip_ids == find_examples(store, ["few"], "labelled").clip_ids
+    assert len(find_examples(store, ["few"], "unlabelled", where={"split": ("labelled",)})) == 0
+    assert len(find_examples(store, ["few"], where={"none such": ("labelled",)})) == 0
+
+
 def test_rows_without_a_label_are_examples_only_where_they_are_wanted(store: Store) -> None:
     column = "split"  # which all have, and one that none has
     assert len(find_examples(store, ["few"], None, "none such")) == 0

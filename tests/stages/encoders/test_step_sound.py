@@ -21,7 +21,7 @@ SMALL: dict[str, dict[str, object]] = {
         "vector_size": 10,
         "num_lags": 17,
         "num_bands": 2,
-        "columns_per_step": 8,
+        "columns_per_second": 32.0,
     },
 }
 NAMES = sorted(SMALL)
@@ -234,6 +234,7 @@ def test_the_length_of_a_step_comes_from_the_store_or_is_asked_for() -> None:
         (2, {"dropout": 1.0}, "dropout 1 must be at least 0 and below 1"),
         (2, {"max_gain_decibels": -1.0}, "max_gain_decibels -1 must be 0 or more"),
         (2, {"step_seconds": -1.0}, "step_seconds -1 must be 0 or more"),
+        (2, {"metadata": ("camera", "pitch")}, "no 'pitch' of the camera but camera; .* --vector"),
         (2, {"metadata": "camera"}, "must be names of streams, each once"),
         (2, {"depth": 3}, f"options of stream encoder '{'{name}'}'"),
     ],

@@ -98,9 +98,13 @@ def test_a_teacher_of_other_classes_is_refused(
         require_same_classes("av", shape, ("cat", "dog"), "do so")
 
 
-@pytest.mark.parametrize("names", [("cat", "dog"), ()])
+@pytest.mark.parametrize(
+    ("names", "others"), [(("cat", "dog"), ("cat", "owl")), ((), ("cat", "dog", "owl"))]
+)
 def test_a_teacher_of_the_same_classes_or_of_as_many_without_names_is_taken(
-    names: tuple[str, ...],
+    names: tuple[str, ...], others: tuple[str, ...]
 ) -> None:
     shape = TargetShape(num_steps=0, num_classes=2, class_names=names)
     require_same_classes("av", shape, ("cat", "dog"), "do so")
+    with pytest.raises(InvalidValueError, match="do so"):
+        require_same_classes("av", shape, others, "do so")

@@ -194,6 +194,30 @@ def test_students_that_the_store_cannot_teach_are_refused(
         method.build_student(encoder, LearningShape(targets=shapes))
 
 
+WHOLE = TargetShape(num_steps=0, num_classes=10)
+GIST = TargetShape(num_steps=0, num_classes=0, embedding_size=6)
+
+
+@pytest.mark.parametrize(
+    ("options", "shapes"),
+    [({}, {**SHAPES, "av": WHOLE}), ({"embedding_weight": 1.0}, {**SHAPES, "av": GIST})],
+)
+def test_a_teacher_of_whole_clips_is_refused_where_its_word_is_learned(
+    encoder: Encoder, options: dict[str, float], shapes: Mapping[str, TargetShape]
+) -> None:
+    method = build_method("soundnet", **options)
+    with pytest.raises(InvalidValueError, match=r"'av' speaks of a clip as a whole.*--teacher"):
+        method.build_student(encoder, LearningShape(targets=shapes))
+
+
+def test_a_teacher_of_whole_clips_may_stand_beside_those_that_are_learned_from(
+    encoder: Encoder,
+) -> None:
+    learning = LearningShape(targets={**SHAPES, "av": GIST})
+    student = build_method("soundnet").build_student(encoder, learning)
+    assert set(build_method("soundnet").needs(student).logits_of) == set(SHAPES)
+
+
 @pytest.mark.parametrize(
     "options", [{"distance": "l1"}, {"weighting": "torch"}, {"temperature": 0.0}, {"loss": "kl"}]
 )
