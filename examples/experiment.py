@@ -50,11 +50,11 @@ def side_by_side(jobs: Iterable[Callable[[], object]], num_jobs: int) -> None:
             raise
 
 
-def mean_sd(values: Sequence[float], scale: float = 100.0) -> str:
+def mean_sd(values: Sequence[float], scale: float = 100.0, digits: int = 1) -> str:
     """Mean and sd over seeds, in percent unless scaled otherwise."""
     scaled = [scale * value for value in values]
     sd = statistics.stdev(scaled) if len(scaled) > 1 else 0.0
-    return f"{statistics.fmean(scaled):.1f} ({sd:.1f})"
+    return f"{statistics.fmean(scaled):.{digits}f} ({sd:.{digits}f})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

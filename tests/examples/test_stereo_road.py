@@ -1,0 +1,74 @@
+import argparse
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from avkd.cli.training_options import Choices
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "stereo_road.py"
+
+
+@pytest.fixture(scope="module")
+def example() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPT.parent))  # as python does for a script
+        spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield module
+
+
+def report(**metrics: float | None) -> dict[str, Any]:
+    groups = [{"group": group, "metrics": metrics} for group in ("all", "light=night")]
+    return {"scores": [{"name": "student", "groups": groups}], "seconds": 1.0, "notes": []}
+
+
+def test_every_row_is_a_recipe_that_there_is_and_they_all_differ(example: ModuleType) -> None:
+    rows = (*example.ROWS, *example.PAPERS_EAR)
+    recipes = [
+        Choices(
+            recipe="stereosoundnet",
+            variant=row.variant,
+            split="train",
+            where=(row.where,),
+            label_column="",
+            overrides=[change.removeprefix("--set=") for change in row.changes],
+        ).resolve()
+        for row in rows
+    ]
+    assert all(one != other for n, one in enumerate(recipes) for other in recipes[:n])
+    assert len({row.name for row in rows}) == len(rows)
+    lights = [recipe.data.where["light"] for recipe in recipes]
+    assert [("night" in each) for each in lights].count(True) == 1
+
+
+def test_cells_are_means_over_seeds_and_dashes_where_a_seed_has_no_number(
+    example: ModuleType,
+) -> None:
+    scores = example.gather([report(MOTA=0.1, IDF1=0.5), report(MOTA=0.3, IDF1=None)])
+    assert example.say(scores, "all", "MOTA") == "20.0 (14.1)"
+    assert example.say(scores, "all", "IDF1") == "-"
+    assert example.say(scores, "light=dusk", "MOTA") == "-"
+    assert example.say(scores[:1], "light=night", "MOTA") == "10.0"
+    assert example.say(scores[:1], "all", "MOTA", 1.0, digits=2) == "0.10"
+    assert example.say(scores, "all", "MOTA", 1.0, digits=2) == "0.20 (0.14)"
+
+
+def test_the_page_has_a_line_of_each_row_in_each_table_and_those_of_the_papers(
+    example: ModuleType, tmp_path: Path
+) -> None:
+    found = {row.title: [report(**{"AP@0.5": 0.625})] for row in example.ROWS}
+    asked = argparse.Namespace(world=400, seeds=[0], papers_ear=False)
+    example.write_page(tmp_path, asked, found, report(**{"AP@0.5": 0.9}))
+    page = (tmp_path / "README.md").read_text()
+    for title in (*found, "the detector, which sees"):
+        assert page.count(f"\n| {title}") == 4
+    assert page.count("62.5") == len(found) * 3
+    assert "| 62.4 | 41.5 | 3.00 | 2.24 | 16.9 | 1327 |" in page
+    assert "python examples/stereo_road.py road docs/results/stereosoundnet --seeds 0\n" in page
