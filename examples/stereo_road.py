@@ -251,8 +251,8 @@ def by_track(found: Mapping[str, Scores]) -> str:
 def beside_papers(found: Mapping[str, Scores]) -> str:
     """Our rows in the form of the papers', then theirs."""
     names = {
-        **{name: (100.0, 1) for name in ("AP@0.5", "AP@0.75")},
-        **{name: (1.0, 2) for name in ("CDx_percent", "CDy_percent")},
+        **dict.fromkeys(("AP@0.5", "AP@0.75"), (100.0, 1)),
+        **dict.fromkeys(("CDx_percent", "CDy_percent"), (1.0, 2)),
         "MOTA": (100.0, 1),
         "id_switches": (1.0, 1),
     }
