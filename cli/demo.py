@@ -11,6 +11,7 @@ from avkd.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from avkd.pipeline.demo import DemoReport
+    from avkd.pipeline.road_demo import RoadDemoReport
     from avkd.pipeline.two_moon import RunAccuracies, TwoMoonReport
 
 
@@ -18,6 +19,7 @@ class World(StrEnum):
     """What a demo learns from."""
 
     things = "things"
+    road = "road"
     two_moon = "two-moon"
 
 
@@ -31,10 +33,11 @@ class MoonVersion(StrEnum):
 def demo(
     out: Annotated[str, typer.Option(help="Folder for everything the demo makes.")] = "avkd-demo",
     world: Annotated[
-        World, typer.Option(help="Made-up videos, or the points of MKE's first experiment.")
+        World,
+        typer.Option(help="Made-up videos or drives, or the points of MKE's first experiment."),
     ] = World.things,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Of things: a smaller world and one student.")
+        bool, typer.Option("--fast", help="Of things and road: a smaller world, fewer students.")
     ] = False,
     version: Annotated[
         MoonVersion | None,
@@ -45,15 +48,19 @@ def demo(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
-    """Make a world, teach, train students and measure them: videos, or points of a paper."""
-    if world is World.things and (version is not None or ablations):
+    """Make a world, teach, train students and measure them: videos, drives, points of a paper."""
+    if world is not World.two_moon and (version is not None or ablations):
         raise InvalidValueError(
             "--version and --ablations go with --world two-moon; leave them out"
         )
     if world is World.two_moon and fast:
-        raise InvalidValueError("--fast goes with --world things; two-moon takes minutes as it is")
+        raise InvalidValueError(
+            "--fast goes with --world things and road; two-moon takes minutes as it is"
+        )
     if world is World.things:
         _show_things(out, fast=fast, as_json=as_json)
+    elif world is World.road:
+        _show_road(out, fast=fast, as_json=as_json)
     else:
         _show_two_moon(out, version or MoonVersion.logits, ablations=ablations, as_json=as_json)
 
@@ -71,6 +78,21 @@ def _show_things(out: str, *, fast: bool, as_json: bool) -> None:
         print_json(report.to_json())
     else:
         _print_things(report)
+
+
+def _show_road(out: str, *, fast: bool, as_json: bool) -> None:
+    from avkd.pipeline.road_demo import run_road_demo
+
+    with show_progress() as show:
+        report = run_road_demo(
+            out,
+            fast=fast,
+            on_progress=lambda event: show(event.stage, event.num_done, event.num_total, ""),
+        )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print_road(report)
 
 
 def _show_two_moon(out: str, version: MoonVersion, *, ablations: bool, as_json: bool) -> None:
@@ -99,6 +121,17 @@ def _print_things(report: "DemoReport") -> None:
             for labels, row in report.probe_accuracy_by_labels.items()
         ],
     )
+    _print_seconds(report.seconds)
+    print_result(f"report: {report.report}")
+
+
+def _print_road(report: "RoadDemoReport") -> None:
+    from avkd.pipeline.demo_box_scores import SHOWN, tabulate_box_scores
+    from avkd.pipeline.road_demo_report import SEER
+
+    print_result("boxes held to the truth of simulated test drives, mean (sd) over seeds")
+    everyone = {**report.scores, SEER: report.teacher}
+    print_table(("drives", "who", *SHOWN), tabulate_box_scores(everyone))
     _print_seconds(report.seconds)
     print_result(f"report: {report.report}")
 

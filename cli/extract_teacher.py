@@ -186,6 +186,8 @@ def _print_report(report: "ExtractReport", store: str) -> None:
             "content digest": report.content_digest,
         }
     )
+    for note in report.notes:
+        print_note(f"note: {note}")
     if report.seconds:
         spent = ", ".join(f"{name} {value:.1f} s" for name, value in report.seconds.items())
         print_note(f"{report.wall_seconds:.1f} s; summed over workers: {spent}")

@@ -1,7 +1,7 @@
 """`avkd predict`: options to what a student says of one sound file."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,11 +38,12 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
     """Say from sound alone where things are: boxes and tracks over time."""
-    from avkd.pipeline.predict import predict_sound
-    from avkd.pipeline.run_dir import write_text
+    from avkd.pipeline.predict import predict_sound, probe_video
+    from avkd.pipeline.run_dir import write_bytes
 
     if video is not None and not overlay:
         raise InvalidValueError("--video is what to draw on; name the file to write as --overlay")
+    video_seconds = probe_video(video or sound, overlay) if overlay else None
     with show_progress() as show:
         heard = predict_sound(
             run,
@@ -51,11 +52,12 @@ def predict(
             min_score=min_score,
             on_seconds=lambda num_done, num_total: show("seconds", num_done, num_total, ""),
         )
-    if out:
-        write_text(Path(out), heard.to_json())
+    # The video first: where it cannot be written, nothing is.
     if overlay:
         _draw(heard, video or sound, overlay)
-    for note in heard.notes:
+    if out:
+        write_bytes(Path(out), heard.to_json().encode(), "choose another place")
+    for note in (*heard.notes, *_note_length(heard, video_seconds)):
         print_note(f"note: {note}")
     if as_json:
         print_json(json.loads(heard.to_json()))
@@ -67,6 +69,14 @@ def _draw(heard: "HeardBoxes", video: str, overlay: str) -> None:
     from avkd.pipeline.report.overlay_video import write_overlay
 
     write_overlay(video, heard.sound, overlay, heard.frames, heard.step_seconds)
+
+
+def _note_length(heard: "HeardBoxes", video_seconds: float | None) -> Iterator[str]:
+    if video_seconds is not None and video_seconds < heard.duration_seconds - heard.step_seconds:
+        yield (
+            f"the video ends at {video_seconds:.2f} s and the sound at "
+            f"{heard.duration_seconds:.2f} s: what is heard after the video is not drawn"
+        )
 
 
 def _split(metadata: Sequence[str]) -> Mapping[str, str]:

@@ -4,18 +4,24 @@ Every stage runs as the command that a user would type, in a process of its own:
 backbones are gone before the first student starts. What a stopped demo left is used again.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from avkd.pipeline.commands import Command, count_lines, run_command, watch_count
+from avkd.pipeline.commands import Command, count_lines, run_command
 from avkd.pipeline.cores import count_cores
 from avkd.pipeline.demo_report import write_demo_report
-from avkd.pipeline.demo_scores import ProbeMeans, gather_scores
+from avkd.pipeline.demo_scores import SeedMeans, gather_scores
+from avkd.pipeline.demo_stages import (
+    DemoStages,
+    OnDemoProgress,
+    count_commits,
+    count_updates,
+    expect_commits,
+)
 from avkd.stages.simulation.worlds.things import ThingsWorld, fast_world, full_world
 from avkd.stages.simulation.worlds.writing import WorldFiles, write_world
 
@@ -42,28 +48,15 @@ class DemoPreset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoEvent:
-    """How far a stage is."""
-
-    stage: str
-    num_done: int
-    num_total: int
-    """0 where it is not known."""
-
-
-OnDemoProgress: TypeAlias = Callable[[DemoEvent], None]
-
-
-@dataclass(frozen=True, kw_only=True)
 class DemoReport:
     """What a demo measured, on simulated recordings."""
 
     report: str
     """Path of report.html."""
     preset: str
-    probe_accuracy: Mapping[str, ProbeMeans]
+    probe_accuracy: Mapping[str, SeedMeans]
     """With all labels: ``distilled``, ``scratch``, ``random``, ``teacher``."""
-    probe_accuracy_by_labels: Mapping[str, Mapping[str, ProbeMeans]]
+    probe_accuracy_by_labels: Mapping[str, Mapping[str, SeedMeans]]
     """The same by labels a class: ``1``, ``5``, ``all``."""
     content_digest: str
     seconds: Mapping[str, float]
@@ -109,15 +102,16 @@ def run_demo(
         AvkdError: a stage failed; the message is the stage's.
     """
     preset = fast_preset() if fast else full_preset()
-    demo = _Demo(preset=preset, folder=Path(out) / preset.name, on_progress=on_progress, seconds={})
-    with demo.timed("world"):
+    stages = DemoStages(on_progress=on_progress)
+    demo = _Demo(preset=preset, folder=Path(out) / preset.name, stages=stages)
+    with stages.timed("world"):
         world = demo.make_world()
-    with demo.timed("extraction"):
+    with stages.timed("extraction"):
         extraction = demo.extract(world)
-    with demo.timed("students"):
+    with stages.timed("students"):
         evaluations = demo.train_and_evaluate(world)
     scores = gather_scores(evaluations)
-    with demo.timed("report"):
+    with stages.timed("report"):
         report = demo.tell(evaluations)
     return DemoReport(
         report=report,
@@ -125,7 +119,7 @@ def run_demo(
         probe_accuracy=scores["all"],
         probe_accuracy_by_labels=scores,
         content_digest=extraction["content_digest"],
-        seconds={name: round(value, 1) for name, value in demo.seconds.items()},
+        seconds=stages.rounded_seconds,
     )
 
 
@@ -133,28 +127,25 @@ def run_demo(
 class _Demo:
     preset: DemoPreset
     folder: Path
-    on_progress: OnDemoProgress
-    seconds: dict[str, float]
+    stages: DemoStages
 
     @property
     def store(self) -> Path:
         return self.folder / "store"
 
+    @property
+    def run_folders(self) -> list[Path]:
+        return [self.run_folder(seed) for seed in self.preset.seeds]
+
     def run_folder(self, seed: int) -> Path:
         return self.folder / "runs" / f"seed-{seed}"
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds[stage] = time.perf_counter() - began
 
     def make_world(self) -> WorldFiles:
         return write_world(
             self.preset.world,
             self.folder / "world",
             num_workers=count_cores(),
-            on_progress=lambda done, total: self._tell("world", done, total),
+            on_progress=lambda done, total: self.stages.tell("world", done, total),
         )
 
     def extract(self, world: WorldFiles) -> dict[str, Any]:
@@ -164,22 +155,24 @@ class _Demo:
         num_workers = 1 if self.preset.executor == "serial" else count_cores()
         workers = [f"--executor={self.preset.executor}", f"--workers={num_workers}"]
         arguments = [str(world.corpus), str(self.store), *teachers, *policy, *workers]
-        with self._watch("extraction", self._count_commits, self._count_expected_commits(world)):
+        num_clips, num_producers = count_lines(world.corpus) - 1, len(DEMO_TEACHERS) + 1
+        total = expect_commits(num_clips, ROWS_PER_SHARD, num_producers)
+        with self.stages.watched("extraction", partial(count_commits, self.store), total):
             return run_command(Command("extract-teacher", arguments))
 
     def train_and_evaluate(self, world: WorldFiles) -> list[Mapping[str, Any]]:
         """Give each seed's evaluation, its controls beside it."""
         seeds = self.preset.seeds
         with (
-            self._watch("students", self._count_updates, 0),
+            self.stages.watched("students", lambda: count_updates(self.run_folders)),
             ThreadPoolExecutor(max_workers=len(seeds)) as pool,
         ):
             return list(pool.map(lambda seed: self._follow_seed(world, seed), seeds))
 
     def tell(self, evaluations: list[Mapping[str, Any]]) -> str:
-        runs = [self.run_folder(seed) for seed in self.preset.seeds]
         page = self.folder / "report.html"
-        return write_demo_report(page, self.store, runs, evaluations, self.seconds)
+        seconds = self.stages.seconds
+        return write_demo_report(page, self.store, self.run_folders, evaluations, seconds)
 
     def _follow_seed(self, world: WorldFiles, seed: int) -> Mapping[str, Any]:
         run = str(self.run_folder(seed))
@@ -199,22 +192,3 @@ class _Demo:
                 threads,
             )
         )
-
-    @contextmanager
-    def _watch(self, stage: str, count: Callable[[], int], total: int) -> Iterator[None]:
-        with watch_count(count, lambda done: self._tell(stage, done, total)):
-            yield
-
-    def _tell(self, stage: str, num_done: int, num_total: int) -> None:
-        self.on_progress(DemoEvent(stage=stage, num_done=num_done, num_total=num_total))
-
-    def _count_commits(self) -> int:
-        return sum(1 for _ in (self.store / "commits").glob("*/*.json"))
-
-    def _count_expected_commits(self, world: WorldFiles) -> int:
-        num_recordings = count_lines(world.corpus) - 1
-        return -(-num_recordings // ROWS_PER_SHARD) * (len(DEMO_TEACHERS) + 1)
-
-    def _count_updates(self) -> int:
-        runs = (self.run_folder(seed) for seed in self.preset.seeds)
-        return sum(count_lines(run / "metrics.jsonl") for run in runs)

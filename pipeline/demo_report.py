@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from avkd.pipeline.demo_scores import ProbeMeans, gather_scores
+from avkd.pipeline.demo_scores import SeedMeans, gather_scores
 from avkd.pipeline.report.content import Headline, ProbeResult, ReportContent
 from avkd.pipeline.report.facts import read_loss_curve
 from avkd.pipeline.report.gathering import gather_report
 from avkd.pipeline.report.numbers import percent
 from avkd.pipeline.report.report import write_report
 
-Scores = Mapping[str, Mapping[str, ProbeMeans]]
+Scores = Mapping[str, Mapping[str, SeedMeans]]
 
 DETAILS = {
     "distilled": "a student that never got a label",
@@ -68,7 +68,7 @@ def _tell_demo(
 
 
 def _sentences(
-    content: ReportContent, scores: Mapping[str, ProbeMeans], num_runs: int
+    content: ReportContent, scores: Mapping[str, SeedMeans], num_runs: int
 ) -> tuple[str, ...]:
     facts = content.store
     assert facts is not None  # a demo has a store

@@ -9,15 +9,15 @@ DISTILLED = "distilled"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeMeans:
-    """An accuracy over seeds."""
+class SeedMeans:
+    """A number over seeds."""
 
     mean: float
     sd: float
     values: tuple[float, ...]
 
 
-def gather_scores(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, ProbeMeans]]:
+def gather_scores(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, SeedMeans]]:
     """Return labels a class (``all`` for all) to features to accuracy.
 
     Every evaluation gives one value of ``distilled``: its mean over draws of the labels. The
@@ -36,7 +36,7 @@ def gather_scores(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, dict[st
     }
 
 
-def summarise(values: Sequence[float]) -> ProbeMeans:
+def summarise(values: Sequence[float]) -> SeedMeans:
     """Return mean and sample standard deviation; the sd of one value is 0."""
     sd = stdev(values) if len(values) > 1 else 0.0
-    return ProbeMeans(mean=fmean(values), sd=sd, values=tuple(values))
+    return SeedMeans(mean=fmean(values), sd=sd, values=tuple(values))

@@ -20,6 +20,7 @@ from avkd.pipeline.extraction.request import ExtractForecast, ExtractReport, Ext
 from avkd.pipeline.extraction.shard import extract_shard
 from avkd.pipeline.extraction.task import ShardReceipt, ShardTask
 from avkd.pipeline.extraction.worker import closing_worker, release_decode_pool
+from avkd.pipeline.report.numbers import counted
 from avkd.pipeline.signals import StopRequest, watch_signals
 from avkd.storage.digest import fingerprint_digest
 from avkd.storage.store import Store
@@ -162,7 +163,19 @@ def _build_report(
         seconds=dict(seconds),
         wall_seconds=wall_seconds,
         content_digest=summary.content_digest,
+        notes=tuple(
+            _tell_first_failure(store, each.name, sum(each.status.values()))
+            for each in (*summary.teachers, *summary.inputs)
+            if each.name in names and each.status and not set(each.status) & set(DATA_STATUSES)
+        ),
     )
+
+
+def _tell_first_failure(store: Store, name: str, num_rows: int) -> str:
+    """Why a producer has nothing at all: mostly for one reason, which an option or a column is."""
+    failures = {row: why for commit in store.commits(name) for row, why in commit.failures.items()}
+    reason = failures[min(failures)][1] if failures else "no row was computed"
+    return f"{name}: none of {counted(num_rows, 'clip')} is ok, the first because {reason}"
 
 
 def _check_failures(report: ExtractReport, max_failure_rate: float) -> None:

@@ -8,17 +8,19 @@ the last whole step of the file is silence, as there is around the clips that we
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from avkd.errors import InvalidValueError, UnknownNameError
+from avkd.errors import InvalidValueError, MediaError, UnknownNameError
 from avkd.pipeline.evaluation.box_predictions import split_clips
 from avkd.pipeline.evaluation.box_said import build_frames
 from avkd.pipeline.evaluation.box_tracks import follow_boxes, number_boxes, tracker_settings
 from avkd.pipeline.heard_boxes import HeardBoxes
+from avkd.pipeline.report.numbers import counted
 from avkd.pipeline.training.students import LoadedGridStudent, load_grid_student
 from avkd.stages.encoders.step_windows import FULL_SCALE
 from avkd.stages.media.audio import SoundReader, open_sound
@@ -101,6 +103,11 @@ def predict_sound(
     with local_file(sound) as path:
         info = probe(path)
         _require_channels(sound, info.num_channels, hearing)
+        if info.num_channels > hearing.num_channels:
+            notes.append(
+                f"{sound} has {info.num_channels} channels of sound; the first "
+                f"{hearing.num_channels} are heard"
+            )
         with open_sound(path) as reader:
             for piece in cut_pieces(info.duration_seconds, hearing, piece_steps):
                 waveform = _read_piece(reader, piece, hearing, notes)
@@ -117,6 +124,22 @@ def predict_sound(
         frames=tuple(frame.take(frame.scores >= min_score) for frame in numbered),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def probe_video(video: str, overlay: str) -> float:
+    """How many seconds of pictures there are to draw on, asked before anything is heard.
+
+    Raises:
+        InvalidValueError: ``overlay`` is no mp4 file.
+        MediaError: ``video`` cannot be read, or has no pictures.
+    """
+    if PurePath(overlay).suffix.lower() != ".mp4":
+        raise InvalidValueError(f"overlay {overlay} must end in .mp4")
+    with local_file(video) as path:
+        info = probe(path)
+    if not info.has_video:
+        raise MediaError("no_video", f"{video}: no pictures in this file; give some as --video")
+    return info.duration_seconds
 
 
 def describe_hearing(loaded: LoadedGridStudent) -> Hearing:
@@ -178,24 +201,29 @@ def cut_pieces(duration_seconds: float, hearing: Hearing, piece_steps: int) -> I
 def _require_channels(sound: str, num_channels: int, hearing: Hearing) -> None:
     if num_channels < hearing.num_channels:
         raise InvalidValueError(
-            f"{sound} has {num_channels} channels of sound but the student heard "
-            f"{hearing.num_channels} microphones; give a recording with all of them, in their order"
+            f"{sound} has {counted(num_channels, 'channel')} of sound but the student heard "
+            f"{counted(hearing.num_channels, 'microphone')}; give a recording with "
+            "all of them, in their order"
         )
 
 
 def _parse(name: str, text: str, size: int) -> Tensor:
-    try:
-        values = [
-            math.nan if part.strip() == "unknown" else float(part) for part in text.split(",")
-        ]
-    except ValueError:
-        values = []
-    if len(values) != size:
-        raise InvalidValueError(
-            f"--metadata {name}={text} must be {size} number{'s' * (size > 1)} "
-            "with commas between, or 'unknown'"
-        )
+    values = [_number(part.strip()) for part in text.split(",")]
+    if len(values) != size or None in values:
+        wanted = "a number" if size == 1 else f"{size} numbers with commas between"
+        raise InvalidValueError(f"--metadata {name}={text} must be {wanted}, or 'unknown'")
     return torch.tensor([values], dtype=torch.float32)
+
+
+def _number(text: str) -> float | None:
+    """NaN of ``unknown``, which is how the network is told so; None of what is no number."""
+    if text == "unknown":
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _read_piece(reader: SoundReader, piece: _Piece, hearing: Hearing, notes: list[str]) -> Tensor:

@@ -6,18 +6,17 @@ is. What a stopped demo left is used again.
 """
 
 import random
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from avkd.pipeline.commands import Command, count_lines, run_command, watch_count
+from avkd.pipeline.commands import Command, run_command
 from avkd.pipeline.cores import count_cores
-from avkd.pipeline.demo import DemoEvent, OnDemoProgress
 from avkd.pipeline.demo_scores import summarise
+from avkd.pipeline.demo_stages import DemoStages, OnDemoProgress, count_updates
 from avkd.stages.simulation.worlds.two_moon import NUM_POINTS, VECTORS, write_two_moon
 
 Version: TypeAlias = Literal["logits", "double_softmax"]
@@ -136,21 +135,21 @@ def run_two_moon(
     Raises:
         AvkdError: a stage failed; the message is the stage's.
     """
+    stages = DemoStages(on_progress=on_progress)
     demo = _Demo(
         folder=Path(out) / f"two-moon-{version}",
         version=version,
         seeds=tuple(seeds or draw_seeds()),
         kinds=STUDENTS + (ABLATIONS if ablations else ()),
-        on_progress=on_progress,
-        seconds={},
+        stages=stages,
     )
-    with demo.timed("teacher"):
+    with stages.timed("teacher"):
         demo.extract_vectors()
         demo.train_teacher()
         demo.extract_teacher()
-    with demo.timed("students"):
+    with stages.timed("students"):
         demo.train_students()
-    with demo.timed("evaluation"):
+    with stages.timed("evaluation"):
         teacher, pseudo_label_accuracy = demo.measure_teacher()
         students = demo.measure_students()
     rows = {**students, "input_noise": students["mm_student"]}
@@ -163,7 +162,7 @@ def run_two_moon(
         pseudo_label_accuracy=pseudo_label_accuracy,
         seeds=demo.seeds,
         ablations={name: rows[name] for name in ABLATION_ROWS} if ablations else {},
-        seconds={name: round(value, 1) for name, value in demo.seconds.items()},
+        seconds=stages.rounded_seconds,
     )
 
 
@@ -173,8 +172,7 @@ class _Demo:
     version: Version
     seeds: tuple[int, ...]
     kinds: tuple[StudentKind, ...]
-    on_progress: OnDemoProgress
-    seconds: dict[str, float]
+    stages: DemoStages
 
     @property
     def points(self) -> Path:
@@ -198,12 +196,6 @@ class _Demo:
     def run_folders(self, kind: StudentKind) -> list[Path]:
         folder, seeds = self.kind_folder(kind), self.distinct_seeds
         return [folder / f"seed-{seed}" for seed in seeds] if len(seeds) > 1 else [folder]
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds[stage] = time.perf_counter() - began
 
     def extract_vectors(self) -> None:
         write_two_moon(self.points)
@@ -273,16 +265,8 @@ class _Demo:
     def _run(self, name: str, *words: str | Path) -> dict[str, Any]:
         return run_command(Command(name, [str(word) for word in words], ONE_THREAD))
 
-    @contextmanager
-    def _watch(self, stage: str, runs: Sequence[Path], total: int) -> Iterator[None]:
-        def count() -> int:
-            return sum(count_lines(run / "metrics.jsonl") for run in runs)
-
-        def tell(num_done: int) -> None:
-            self.on_progress(DemoEvent(stage=stage, num_done=num_done, num_total=total))
-
-        with watch_count(count, tell):
-            yield
+    def _watch(self, stage: str, runs: Sequence[Path], total: int) -> AbstractContextManager[None]:
+        return self.stages.watched(stage, lambda: count_updates(runs), total)
 
 
 def _accuracies(values: Sequence[float]) -> RunAccuracies:

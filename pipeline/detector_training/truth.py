@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from avkd.errors import CorpusError, InvalidValueError
 from avkd.pipeline.evaluation.box_truth import TrueBoxes, TruthTable, read_truth
+from avkd.pipeline.report.numbers import counted
 
 SAME_INSTANT_SECONDS = 1e-3
 
@@ -78,8 +79,8 @@ def read_labels(
     unknown = sorted(table.recordings.keys() - set(known))
     if unknown:
         raise CorpusError(
-            f"{source} tells of {len(unknown)} recordings that the corpus does not have, the first "
-            f"{unknown[0]!r}; give the corpus that it is the truth of"
+            f"{source} tells of {counted(len(unknown), 'recording')} that the corpus does not "
+            f"have, the first {unknown[0]!r}; give the corpus that it is the truth of"
         )
     kinds = choose_kinds(source, table.kinds or ("",), _kinds_of_boxes(table), classes)
     return Truth(

@@ -15,7 +15,11 @@ import torch
 from avkd.errors import CorpusError
 from avkd.pipeline.evaluate import EvaluationEvent, OnProgress
 from avkd.pipeline.evaluation.box_files import boxes_file, write_boxes
-from avkd.pipeline.evaluation.box_predictions import predict_boxes, read_teacher_boxes
+from avkd.pipeline.evaluation.box_predictions import (
+    find_teacher_classes,
+    predict_boxes,
+    read_teacher_boxes,
+)
 from avkd.pipeline.evaluation.box_report import BoxesReport, BoxScores
 from avkd.pipeline.evaluation.box_request import BoxesRequest, SettledBoxes, settle_boxes
 from avkd.pipeline.evaluation.box_said import SaidBoxes, require_policy
@@ -56,6 +60,8 @@ def evaluate_boxes(
         on_progress(EvaluationEvent(num_done=num_done, num_total=num_total, what="rows"))
 
     store, names = asked.store, asked.loaded.student.class_names
+    for teacher in teacher_targets:  # what cannot be scored is told before anything is predicted
+        find_teacher_classes(store, teacher, names)
     sources: dict[str, Say] = {
         STUDENT: partial(
             predict_boxes, asked.loaded, store, asked.wanted, device=chosen, on_rows=tell
@@ -135,7 +141,7 @@ def _find_notes(asked: SettledBoxes, request: BoxesRequest) -> Iterator[str]:
         yield "classes are not told apart: the truth does not name things as the student does"
     learned, run = asked.loaded.recipe.data.split, RunDir(path=Path(request.run))
     is_same = _absolute(str(run.read_origin().get("store"))) == _absolute(asked.store.url)
-    if is_same and (not learned or learned == request.split):
+    if is_same and (not learned or request.split in ("", learned)):
         yield f"the student learned from {f'split {learned!r}' if learned else 'all rows'}"
 
 
@@ -154,6 +160,11 @@ def _find_truth_notes(asked: SettledBoxes, said: SaidBoxes) -> Iterator[str]:
         raise CorpusError(
             f"{table.source} has none of the {len(recordings)} recordings that are measured, such "
             f"as {absent[0]!r}; give the truth of this corpus"
+        )
+    if unknown := sorted(table.recordings.keys() - asked.store.recording_ids()):
+        yield (
+            f"{len(unknown)} of {len(table.recordings)} recordings of {Path(table.source).name} "
+            f"are not in the store, the first {unknown[0]!r}"
         )
     if absent and not table.lists_pictures:
         yield (

@@ -103,9 +103,11 @@ class TruthTable:
             CorpusError: Its pictures are farther apart than steps.
         """
         if not self.lists_pictures and self.frame_seconds > SPARSEST * step_seconds:
+            is_known = np.isfinite(self.frame_seconds)
+            every = f"pictures every {self.frame_seconds:g} s" if is_known else "single pictures"
             raise CorpusError(
-                f"{self.source} has pictures every {self.frame_seconds:g} s but steps are "
-                f"{step_seconds:g} s; list pictures without vehicles as rows with empty sides, "
+                f"{self.source} has {every} but steps are {step_seconds:g} s; list pictures "
+                "without vehicles as rows with empty sides, "
                 "then only listed pictures are judged"
             )
 
@@ -145,14 +147,15 @@ def read_truth(source: str) -> TruthTable:
     kinds, kind_numbers = _number(table, "kind")
     _, tracks = _number(table, "track_id")
     rows = TrueBoxes(
-        times_seconds=_numbers(table, "frame_time_seconds"),
+        times_seconds=_numbers(source, table, "frame_time_seconds"),
         boxes=_read_boxes(table, source),
         tracks=tracks,
         kinds=kind_numbers.astype(np.int32),
-        visible_fractions=_numbers(table, "visible_fraction", default=1.0),
+        visible_fractions=_numbers(source, table, "visible_fraction", default=1.0),
     )
-    if not np.isfinite(rows.times_seconds).all():
-        raise CorpusError(f"{source} has a row without frame_time_seconds; fill it")
+    if not (has_time := np.isfinite(rows.times_seconds)).all():
+        row = int(np.argmin(has_time)) + 1
+        raise CorpusError(f"row {row} of {source} has no frame_time_seconds; fill it")
     has_tracks = "track_id" in table.column_names
     found = {
         str(name): rows.take(_in_time(rows, np.flatnonzero(names == name)))
@@ -174,7 +177,7 @@ def _in_time(rows: TrueBoxes, places: npt.NDArray[np.int64]) -> npt.NDArray[np.i
 
 
 def _read_boxes(table: "pyarrow.Table", source: str) -> npt.NDArray[np.float32]:
-    sides = np.stack([_numbers(table, side) for side in SIDES], axis=1)
+    sides = np.stack([_numbers(source, table, side) for side in SIDES], axis=1)
     is_empty = np.isnan(sides).all(axis=1)
     inside = ((sides >= -ROUNDING) & (sides <= 1 + ROUNDING)).all(axis=1)
     ascends = (sides[:, :2] <= sides[:, 2:]).all(axis=1)
@@ -212,7 +215,7 @@ def _texts(table: "pyarrow.Table", column: str) -> list[str]:
     return ["" if value is None else str(value) for value in table[column].to_pylist()]
 
 
-def _numbers(table: "pyarrow.Table", column: str, default: float = np.nan) -> Column:
+def _numbers(source: str, table: "pyarrow.Table", column: str, default: float = np.nan) -> Column:
     """A column as floats; what is empty or missing is the default."""
     import pyarrow as pa
 
@@ -220,8 +223,10 @@ def _numbers(table: "pyarrow.Table", column: str, default: float = np.nan) -> Co
         return np.full(table.num_rows, default)
     try:
         values = table[column].cast(pa.float64()).fill_null(default)
-    except pa.ArrowInvalid as error:
-        raise CorpusError(f"column {column!r} of true boxes is not made of numbers") from error
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise CorpusError(
+            f"column {column!r} of {source} is not made of numbers ({error}); correct the table"
+        ) from error
     return np.asarray(values.to_numpy(), np.float64)
 
 

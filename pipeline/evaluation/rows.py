@@ -204,7 +204,7 @@ def _find_notes(asked: SettledRows, run: str, scores: Sequence[RowScores]) -> tu
     notes = []
     learned, origin = asked.loaded.recipe.data.split, RunDir(path=Path(run)).read_origin()
     is_same = _absolute(str(origin.get("store"))) == _absolute(asked.store.url)
-    if is_same and (not learned or learned == asked.split):
+    if is_same and (not learned or asked.split in ("", learned)):
         notes.append(f"the student learned from {f'split {learned!r}' if learned else 'all rows'}")
     for each in scores:
         if each.num_left_out:

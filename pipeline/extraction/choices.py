@@ -68,7 +68,7 @@ def choose_waveform(
     asked = request.inputs
     if store is not None and WAVEFORM in producers:
         stored = stored_waveform(producers[WAVEFORM])
-        _refuse_change("inputs", asked, stored, store.url)
+        _refuse_change("inputs", _say_sound(asked), _say_sound(stored), store.url)
         return stored
     if asked is None:
         return WaveformFormat() if store is None else None
@@ -122,6 +122,14 @@ def _refuse_media(request: ExtractRequest) -> None:
                 f"{name} {value} needs recordings with files, but {request.corpus} names none: "
                 "each of its recordings is one row; leave it out"
             )
+
+
+def _say_sound(asked: WaveformFormat | str | None) -> str | None:
+    if not isinstance(asked, WaveformFormat):
+        return asked
+    is_all = asked.channels == "all"
+    kept = f"num_channels {asked.num_channels}" if is_all else f"channels {asked.channels}"
+    return f"at {asked.sample_rate} Hz with {kept}"
 
 
 def _say_size(frames: FrameFormat) -> str:

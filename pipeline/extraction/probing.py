@@ -10,7 +10,7 @@ from avkd.pipeline.extraction.worker import lend_decode_pool
 from avkd.storage.schema import Recording
 
 STREAMS_TO_PROBE = ("rgb", "audio")
-"""The first of these that a recording has tells its duration."""
+"""These are asked first, then the other streams: the first that can be read tells the duration."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,18 +38,24 @@ def probe_recordings(
         time_limit_seconds: for one file.
         on_recording: told after each how many are done, of how many.
     """
-    paths = {each.recording_id: _path_of(each) for each in recordings if not _is_known(each)}
-    answers: Iterator[tuple[str, float | MediaError]] = iter(())
-    if paths:
-        answers = _ask(paths, num_workers, time_limit_seconds)
+    places = {each.recording_id: _list_paths(each) for each in recordings if not _is_known(each)}
     durations: dict[str, float] = {}
     unreadable: dict[str, Failure] = {}
-    for num_done, (recording_id, answer) in enumerate(answers, start=1):
-        if isinstance(answer, MediaError):
-            unreadable[recording_id] = (answer.status, answer.reason)
-        else:
-            durations[recording_id] = answer
-        on_recording(num_done, len(paths))
+    for turn in range(max(map(len, places.values()), default=0)):
+        # A file that is missing or broken is one stream less, not a recording less.
+        paths = {
+            name: listed[turn]
+            for name, listed in places.items()
+            if turn < len(listed) and name not in durations
+        }
+        for recording_id, answer in _ask(paths, num_workers, time_limit_seconds):
+            if isinstance(answer, MediaError):
+                unreadable.setdefault(recording_id, (answer.status, answer.reason))
+            else:
+                durations[recording_id] = answer
+                unreadable.pop(recording_id, None)
+            if turn == 0:
+                on_recording(len(durations) + len(unreadable), len(places))
     return ProbedRecordings(
         recordings=tuple(
             replace(each, duration_seconds=durations[each.recording_id])
@@ -64,6 +70,8 @@ def probe_recordings(
 def _ask(
     paths: dict[str, str], num_workers: int, time_limit_seconds: float
 ) -> Iterator[tuple[str, float | MediaError]]:
+    if not paths:
+        return
     with lend_decode_pool(num_workers, time_limit_seconds) as pool:
         answers = pool.probe(paths.values())
         for recording_id, answer in zip(paths, answers, strict=True):
@@ -78,8 +86,7 @@ def _is_known(recording: Recording) -> bool:
     return seconds is not None and math.isfinite(seconds) and seconds > 0
 
 
-def _path_of(recording: Recording) -> str:
+def _list_paths(recording: Recording) -> tuple[str, ...]:
     streams = recording.streams
-    return next((streams[name] for name in STREAMS_TO_PROBE if name in streams), "") or next(
-        iter(streams.values())
-    )
+    first = [streams[name] for name in STREAMS_TO_PROBE if name in streams]
+    return tuple(dict.fromkeys([*first, *streams.values()]))

@@ -115,3 +115,5 @@ class ExtractReport:
     ``model``, ``write``."""
     wall_seconds: float = 0.0
     content_digest: str = ""
+    notes: tuple[str, ...] = ()
+    """What a user should know, one line each."""

@@ -9,10 +9,12 @@ import numpy as np
 
 from avkd.errors import MediaError
 from avkd.stages.media.audio import SoundReader, open_sound
+from avkd.stages.media.container import open_container, video_stream
 from avkd.stages.media.frames import FrameReader, open_frames, read_pictures
 from avkd.stages.media.local_files import local_file
+from avkd.stages.media.pyav_reader import GRAY16_FORMATS
 from avkd.stages.media.wire import ClipRequest, DecodeJob
-from avkd.stages.types import DecodedClip, RowStatus
+from avkd.stages.types import DecodedClip, Pixels, RowStatus
 
 _T = TypeVar("_T")
 
@@ -25,7 +27,7 @@ def decode_clips(job: DecodeJob) -> Iterator[DecodedClip]:
         if job.frame_formats:
             pixels = job.frame_formats[0].pixels
             pictures = _or_error(
-                lambda: files.open(job.frame_stream, "no_video", lambda p: open_frames(p, pixels))
+                lambda: files.open(job.frame_stream, "no_video", lambda p: _open(p, pixels))
             )
         if job.waveform:
             sound = _or_error(lambda: files.open(job.audio_stream, "no_audio", open_sound))
@@ -36,6 +38,23 @@ def decode_clips(job: DecodeJob) -> Iterator[DecodedClip]:
             if sound is not None:
                 decoded = _with_sound(decoded, sound, clip, job)
             yield decoded
+
+
+def _open(path: str, pixels: Pixels) -> AbstractContextManager[FrameReader]:
+    """The pictures of a job; where 8 bits are asked for, not the upper ones of 16.
+
+    Heat or depth in its own units is nearly one shade in these.
+    """
+    if pixels == "rgb24":
+        with open_container(path) as container:
+            stream = video_stream(container)
+            if stream is not None and stream.codec_context.pix_fmt in GRAY16_FORMATS:
+                raise MediaError(
+                    "decode_error",
+                    f"{path}: pictures are 16-bit gray; say which range to show, as "
+                    "--stream STREAM:LOW:HIGH",
+                )
+    return open_frames(path, pixels)
 
 
 class _Files:

@@ -29,8 +29,8 @@ _SEEK_MARGINS_SECONDS = (0.0, 2.0, 15.0, 120.0, 900.0)
 _SEEKABLE_FORMATS = ("mov", "matroska", "mpegts", "mpeg")
 # The most pictures that H.264 may hold back to put them in order.
 _LONGEST_REORDER = 16
-# Fewer bits would be spread by a factor that a range in the file's own units does not know.
-_GRAY16_FORMATS = ("gray16le", "gray16be")
+GRAY16_FORMATS = ("gray16le", "gray16be")
+"""Fewer bits would be spread by a factor that a range in the file's own units does not know."""
 
 _TimedFrame = tuple[float, av.VideoFrame]
 
@@ -56,7 +56,7 @@ class PyavReader:
         if self._shown is None:
             self.close()
             raise MediaError("decode_error", f"{path}: no picture can be decoded")
-        if pixels == "gray16" and self._shown[1].format.name not in _GRAY16_FORMATS:
+        if pixels == "gray16" and self._shown[1].format.name not in GRAY16_FORMATS:
             self.close()
             raise MediaError(
                 "decode_error",

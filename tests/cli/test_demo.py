@@ -1,8 +1,10 @@
 import pytest
 
-from avkd.pipeline import demo, two_moon
-from avkd.pipeline.demo import DemoEvent, DemoReport
-from avkd.pipeline.demo_scores import ProbeMeans
+from avkd.pipeline import demo, road_demo, two_moon
+from avkd.pipeline.demo import DemoReport
+from avkd.pipeline.demo_scores import SeedMeans
+from avkd.pipeline.demo_stages import DemoEvent
+from avkd.pipeline.road_demo import RoadDemoReport
 from avkd.pipeline.two_moon import RunAccuracies, TwoMoonReport
 
 
@@ -15,7 +17,7 @@ def asked(monkeypatch):
         calls.append((out, fast))
         on_progress(DemoEvent(stage="world", num_done=1, num_total=2))
         scores = {
-            name: ProbeMeans(mean=mean, sd=0.02, values=(mean,))
+            name: SeedMeans(mean=mean, sd=0.02, values=(mean,))
             for name, mean in (("distilled", 0.71), ("scratch", 0.4), ("random", 0.3))
         }
         return DemoReport(
@@ -101,14 +103,65 @@ def test_machines_get_every_run_of_the_moons(avkd, asked_of_moons):
     assert told["pseudo_label_accuracy"] == 64.4444
 
 
+@pytest.fixture
+def asked_of_roads(monkeypatch):
+    """The third world: TrackEval is missing, and no test drive is by day."""
+    calls = []
+
+    def run_road_demo(out, *, fast, on_progress):
+        calls.append((out, fast))
+        on_progress(DemoEvent(stage="detector", num_done=1, num_total=2))
+        heard = {"AP@0.5": SeedMeans(mean=0.25, sd=0.0707, values=(0.2, 0.3)), "CDx_percent": None}
+        seen = {"AP@0.5": SeedMeans(mean=0.9, sd=0.0, values=(0.9,))}
+        return RoadDemoReport(
+            report=f"{out}/report.html",
+            preset="road-fast" if fast else "road-full",
+            scores={"phase": {"all": heard, "light=night": heard}},
+            teacher={"all": seen, "light=night": seen},
+            content_digest="feed",
+            seconds={"world": 12.0, "detector": 30.0},
+        )
+
+    monkeypatch.setattr(road_demo, "run_road_demo", run_road_demo)
+    return calls
+
+
+def test_the_road_is_told_by_light_and_view_with_a_dash_for_what_is_not(avkd, asked_of_roads):
+    text = avkd("demo", "--world=road", "--out=somewhere", "--fast").out
+    assert asked_of_roads == [("somewhere", True)]
+    lines = [line.split() for line in text.splitlines()]
+    assert ["all", "phase", "0.250", "(0.071)", "-", "-", "-", "-"] in lines
+    assert ["light=night", "teacher", "rgb", "0.900", "-", "-", "-", "-"] in lines
+    assert ["light=day", "phase", "-", "-", "-", "-", "-"] in lines
+    assert ["view_split=unseen", "teacher", "rgb", "-", "-", "-", "-", "-"] in lines
+    assert "simulated" in text
+    assert "42 s: world 12 s, detector 30 s" in text
+    assert text.splitlines()[-1] == "report: somewhere/report.html"
+
+
+def test_machines_get_the_road_by_student_group_and_metric(avkd, asked_of_roads):
+    told = avkd("demo", "--world=road", "--json").json
+    assert asked_of_roads == [("avkd-demo", False)]
+    assert told["simulated"] is True
+    night = told["scores"]["phase"]["light=night"]
+    assert night["AP@0.5"] == {"mean": 0.25, "sd": 0.0707, "values": [0.2, 0.3]}
+    assert night["CDx_percent"] is None
+    assert told["teacher"]["all"]["AP@0.5"]["mean"] == 0.9
+    assert (told["preset"], told["content_digest"]) == ("road-full", "feed")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--version=logits",), "go with --world two-moon"),
         (("--ablations",), "go with --world two-moon"),
-        (("--world=two-moon", "--fast"), "goes with --world things"),
+        (("--world=road", "--version=logits"), "go with --world two-moon"),
+        (("--world=road", "--ablations"), "go with --world two-moon"),
+        (("--world=two-moon", "--fast"), "goes with --world things and road"),
     ],
 )
-def test_options_of_the_other_world_are_refused(avkd, asked, asked_of_moons, words, message):
+def test_options_of_the_other_worlds_are_refused(
+    avkd, asked, asked_of_roads, asked_of_moons, words, message
+):
     avkd("demo", *words).assert_refused(2, message)
-    assert asked == asked_of_moons == []
+    assert asked == asked_of_roads == asked_of_moons == []

@@ -34,21 +34,33 @@ def test_tracks_are_told_and_boxes_written(avkd, run, sound, tmp_path):
     assert avkd("predict", run, sound, HEIGHT, "--json").json == told
 
 
-def test_a_video_is_drawn_on(avkd, run, sound, tmp_path):
-    grey = np.full((90, 160, 3), 60, np.uint8)
+def write_grey(path: Path, seconds: int) -> Path:
     write_movie(
-        tmp_path / "grey.mp4",
-        [grey] * 8,
-        np.zeros(32_000),
+        path,
+        [np.full((90, 160, 3), 60, np.uint8)] * (4 * seconds),
+        np.zeros(16_000 * seconds),
         frame_size=(160, 90),
         frame_rate=4,
         sample_rate=16_000,
     )
-    video, out = f"--video={tmp_path / 'grey.mp4'}", tmp_path / "over.mp4"
+    return path
+
+
+def test_a_video_is_drawn_on(avkd, run, sound, tmp_path):
+    video, out = f"--video={write_grey(tmp_path / 'grey.mp4', 2)}", tmp_path / "over.mp4"
     outcome = avkd("predict", run, sound, HEIGHT, video, "--overlay", out)
     assert outcome.exit_code == 0, outcome.err
     assert outcome.out.splitlines()[-1] == f"written: {out}"
+    assert outcome.err == ""
     assert probe(str(out)).has_video
+
+
+def test_a_video_that_ends_before_the_sound_is_noted(avkd, run, sound, tmp_path):
+    video, out = f"--video={write_grey(tmp_path / 'grey.mp4', 1)}", tmp_path / "over.mp4"
+    outcome = avkd("predict", run, sound, HEIGHT, video, "--overlay", out)
+    assert outcome.exit_code == 0, outcome.err
+    assert "note: the video ends at 1." in outcome.err
+    assert "2.00 s" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -67,6 +79,18 @@ def test_options_that_do_not_fit_are_refused(avkd, run, sound, options, words):
     avkd("predict", run, sound, *options).assert_refused(2, *words)
 
 
-def test_pictures_are_needed_to_draw_on(avkd, run, sound, tmp_path):
-    outcome = avkd("predict", run, sound, HEIGHT, "--overlay", tmp_path / "a.mp4")
-    outcome.assert_refused(1, "no pictures")
+@pytest.mark.parametrize(
+    ("options", "exit_code", "words"),
+    [
+        (("--overlay=over.avi",), 2, (".mp4",)),
+        (("--overlay=over.mp4",), 1, ("no pictures", "--video")),
+        (("--overlay=over.mp4", "--video=none.mp4"), 1, ("none.mp4", "no such file")),
+    ],
+)
+def test_what_cannot_be_drawn_leaves_nothing_behind(
+    avkd, run, sound, tmp_path, monkeypatch, options, exit_code, words
+):
+    monkeypatch.chdir(tmp_path)
+    outcome = avkd("predict", run, sound, HEIGHT, "--out=boxes.json", *options)
+    outcome.assert_refused(exit_code, *words)
+    assert not list(tmp_path.iterdir())

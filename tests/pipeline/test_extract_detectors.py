@@ -248,6 +248,13 @@ def test_pictures_of_8_bits_are_not_taken_for_16(extract: Extract, tmp_path: Pat
     assert "pictures are yuv420p, not 16-bit gray" in failures[0][1]
 
 
+def test_pictures_of_16_bits_are_not_shown_with_8_and_the_reason_is_told(extract: Extract) -> None:
+    report = extract(replace(RGB, name="depth", stream="depth"))
+    (note,) = report.notes
+    assert note.startswith("depth: none of 5 clips is ok, the first because ")
+    assert "16-bit gray" in note
+
+
 def test_several_pictures_a_step_have_no_boxes_of_their_own(
     extract: Extract, tmp_path: Path
 ) -> None:

@@ -120,8 +120,10 @@ def test_what_is_known_of_the_camera_is_looked_at(runs, sounds):
     ("metadata", "error", "words"),
     [
         ({}, InvalidValueError, "--metadata camera_height_metres=NUMBER"),
-        ({"camera_height_metres": "high"}, InvalidValueError, "must be 1 number"),
-        ({"camera_height_metres": "1,2"}, InvalidValueError, "must be 1 number"),
+        ({"camera_height_metres": "high"}, InvalidValueError, "must be a number, or 'unknown'"),
+        ({"camera_height_metres": "1,2"}, InvalidValueError, "must be a number, or 'unknown'"),
+        ({"camera_height_metres": "nan"}, InvalidValueError, "must be a number, or 'unknown'"),
+        ({"camera_height_metres": "inf"}, InvalidValueError, "must be a number, or 'unknown'"),
         ({"camera_height": "2"}, UnknownNameError, "camera_height_metres"),
     ],
 )
@@ -130,16 +132,31 @@ def test_metadata_that_does_not_fit_is_refused(runs, sounds, metadata, error, wo
         predict_sound(str(runs / "camera"), str(sounds / "day-0.wav"), metadata=metadata)
 
 
-def test_a_file_with_too_few_microphones_is_refused(runs, tmp_path):
+def write_silence(path: Path, num_channels: int) -> str:
     import wave
 
-    with wave.open(str(tmp_path / "mono.wav"), "wb") as file:
-        file.setnchannels(1)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(num_channels)
         file.setsampwidth(2)
         file.setframerate(4_000)
-        file.writeframes(bytes(16_000))
-    with pytest.raises(InvalidValueError, match="1 channels of sound but the student heard 2"):
-        predict_sound(str(runs / "steady"), str(tmp_path / "mono.wav"))
+        file.writeframes(bytes(8_000 * num_channels))
+    return str(path)
+
+
+def test_a_file_with_too_few_microphones_is_refused(runs, tmp_path):
+    mono = write_silence(tmp_path / "mono.wav", 1)
+    with pytest.raises(InvalidValueError, match="1 channel of sound but the student heard 2"):
+        predict_sound(str(runs / "steady"), mono)
+
+
+def test_of_more_microphones_than_were_learned_from_the_first_are_heard_and_it_is_noted(
+    runs, tmp_path
+):
+    few, many = (write_silence(tmp_path / f"{n}.wav", n) for n in (2, 3))
+    steady = str(runs / "steady")
+    assert predict_sound(steady, few, device="cpu").notes == ()
+    (note,) = predict_sound(steady, many, device="cpu").notes
+    assert "3 channels of sound; the first 2 are heard" in note
 
 
 def test_what_is_no_run_or_no_sound_is_refused(runs, tmp_path):

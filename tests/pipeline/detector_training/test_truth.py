@@ -86,10 +86,10 @@ def test_a_box_that_rounding_left_without_area_is_nothing_to_find(tmp_path: Path
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("zebra,0.5,0,0,1,1,car", "1 recordings that the corpus does not have, the first 'zebra'"),
+        ("zebra,0.5,0,0,1,1,car", "1 recording that the corpus does not have, the first 'zebra'"),
         ("a,0.5,0,0,1.2,1,car", "1.2, 1, which is not x_min"),
         ("a,0.5,40,10,80,60,car", "give fractions of the picture"),
-        ("a,,0,0,1,1,car", "without frame_time_seconds"),
+        ("a,,0,0,1,1,car", "row 2 of .* has no frame_time_seconds"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, row: str, words: str) -> None:

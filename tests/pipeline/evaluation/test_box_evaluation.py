@@ -146,6 +146,20 @@ def test_recordings_without_a_row_are_without_vehicles_and_told(asked, box_truth
     assert note in found.notes
 
 
+def test_recordings_of_the_truth_that_the_store_does_not_have_are_told(asked, box_truth, tmp_path):
+    row = "nobody,0.125,0,car,0.1,0.1,0.2,0.2,1.0"
+    (tmp_path / "more.csv").write_text(f"{Path(box_truth).read_text()}{row}\n")
+    found = evaluate_boxes(replace(asked, truth=str(tmp_path / "more.csv")), device="cpu")
+    note = "1 of 5 recordings of more.csv are not in the store, the first 'nobody'"
+    assert note in found.notes
+
+
+def test_all_rows_are_said_to_hold_those_that_were_learned_from(asked):
+    note = "the student learned from split 'train'"
+    assert note in evaluate_boxes(replace(asked, split=""), device="cpu").notes
+    assert note not in evaluate_boxes(asked, device="cpu").notes
+
+
 def test_tracks_are_left_out_where_they_cannot_be_measured(asked, box_truth, tmp_path):
     lines = Path(box_truth).read_text().replace("track_id", "number")
     (tmp_path / "untracked.csv").write_text(lines)
@@ -191,6 +205,17 @@ def test_seeds_are_summed_up_by_group(report):
 def test_what_cannot_be_measured_is_refused(asked, change, error, words):
     with pytest.raises(error, match=words):
         evaluate_boxes(replace(asked, **change), device="cpu")
+
+
+def test_a_teacher_that_is_not_there_is_refused_before_anything_is_predicted(
+    asked, make_box_run, tmp_path
+):
+    make_box_run(tmp_path / "run")
+    before = sorted((tmp_path / "run").iterdir())
+    own = replace(asked, run=str(tmp_path / "run"))
+    with pytest.raises(UnknownNameError, match="did you mean rgb"):
+        evaluate_boxes(own, teacher_targets=["rbg"], device="cpu")
+    assert sorted((tmp_path / "run").iterdir()) == before
 
 
 def test_runs_are_compared_by_their_boxes_over_seeds(

@@ -62,6 +62,11 @@ def test_a_table_with_gaps_must_say_which_pictures_it_means(read):
     read(*sparse).require_dense(1.0)
 
 
+def test_single_pictures_do_not_tell_how_often_somebody_looked(read):
+    with pytest.raises(CorpusError, match=r"has single pictures but steps are 0.25 s; list"):
+        read("a,0.125,0,0,1,1", "b,0.125,0,0,1,1").require_dense(0.25)
+
+
 def test_columns_beside_the_boxes_are_read_where_they_are(read):
     table = read(
         "007,0.125,0,0,1,1,x1,van,0.5",
@@ -85,8 +90,8 @@ def test_columns_beside_the_boxes_are_read_where_they_are(read):
         (["a,0.1,0,0,320,192"], HEADER, "row 1 .* fractions of the picture"),
         (["a,0.1,0,0,1,1", "a,0.2,0.5,0,0.4,1"], HEADER, "row 2 .* 0.5, 0, 0.4, 1"),
         (["a,0.1,0,0,,1"], HEADER, "row 1"),
-        (["a,,0,0,1,1"], HEADER, "without frame_time_seconds"),
-        (["a,soon,0,0,1,1"], HEADER, "'frame_time_seconds' .* not made of numbers"),
+        (["a,0.1,0,0,1,1", "a,,0,0,1,1"], HEADER, "row 2 of .* has no frame_time_seconds"),
+        (["a,soon,0,0,1,1"], HEADER, "'frame_time_seconds' of .* not made of numbers .*'soon'"),
         (
             ["a,0.1,0,0,1,1,7", "a,0.1,0,0,1,1,7"],
             f"{HEADER},track_id",

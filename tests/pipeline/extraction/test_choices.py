@@ -79,9 +79,20 @@ def test_other_shards_are_refused_with_both_values(store: Store) -> None:
         choose_rows_per_shard(request(rows_per_shard=9), store)
 
 
-@pytest.mark.parametrize("asked", ["none", WaveformFormat(sample_rate=8_000)])
-def test_another_input_is_refused_with_both_values(store: Store, asked: Any) -> None:
-    with pytest.raises(InvalidValueError, match=r"inputs .* differs from .*sample_rate=16000"):
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("none", "none"),
+        (WaveformFormat(sample_rate=8_000), "at 8000 Hz with channels first"),
+        (
+            WaveformFormat(sample_rate=16_000, num_channels=2, channels="all"),
+            "at 16000 Hz with num_channels 2",
+        ),
+    ],
+)
+def test_another_input_is_refused_with_both_values(store: Store, asked: Any, said: str) -> None:
+    words = f"inputs {said} differs from at 16000 Hz with channels first of the store"
+    with pytest.raises(InvalidValueError, match=words):
         choose_waveform(request(inputs=asked, teachers=TEACHERS), store, store.producers())
 
 

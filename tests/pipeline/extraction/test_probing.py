@@ -35,6 +35,27 @@ def test_durations_come_from_the_files_and_failures_get_a_reason(recordings: Pat
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+def test_where_one_stream_cannot_be_read_another_tells_the_duration(recordings: Path) -> None:
+    broken, sound = str(recordings / "c_broken.mp4"), str(recordings / "f_sound.wav")
+    asked = [
+        Recording(recording_id="heard", streams={"rgb": "/none.mp4", "audio": sound}),
+        Recording(recording_id="seen warm", streams={"rgb": broken, "thermal": sound}),
+        Recording(recording_id="neither", streams={"rgb": "/none.mp4", "audio": broken}),
+        Recording(recording_id="one file", streams={"rgb": broken, "audio": broken}),
+    ]
+    told: list[tuple[int, int]] = []
+    probed = probe_recordings(
+        asked,
+        num_workers=1,
+        time_limit_seconds=20,
+        on_recording=lambda *counts: told.append(counts),
+    )
+    assert [each.duration_seconds for each in probed.recordings[:2]] == [2.0, 2.0]
+    assert probed.unreadable.keys() == {"neither", "one file"}
+    assert "/none.mp4" in probed.unreadable["neither"][1]
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
 def test_a_duration_of_the_corpus_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "lend_decode_pool", None)
     asked = [Recording(recording_id="x", streams={"rgb": "/none.mp4"}, duration_seconds=7.0)]

@@ -1,5 +1,6 @@
 """Depth and heat: 16-bit gray of FFV1 in Matroska."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -51,6 +52,19 @@ def test_a_job_reads_the_stream_it_names(depth, recordings):
     (clip,) = decode_clips(job)
     assert (clip.frames_status, clip.num_frames) == ("partial", 1)
     assert (clip.frames[NATIVE][0, ..., 0] == draw(1)).all()
+
+
+def test_a_job_does_not_show_the_upper_bits_alone(depth):
+    job = DecodeJob(
+        streams={"thermal": str(depth)},
+        clips=(ClipRequest(clip_id="c", start_seconds=0, duration_seconds=1, instants=(0.3,)),),
+        clip_seconds=1,
+        frame_formats=(replace(NATIVE, pixels="rgb24"),),
+        frame_stream="thermal",
+    )
+    (clip,) = decode_clips(job)
+    assert (clip.frames_status, clip.num_frames) == ("decode_error", 0)
+    assert "16-bit gray; say which range to show, as --stream STREAM:LOW:HIGH" in clip.frames_reason
 
 
 def test_pictures_of_fewer_bits_are_refused(recordings):
