@@ -45,10 +45,10 @@ PAGE = """\
 training and from unseen ones. Students heard two microphones and learned from what a detector saw
 in the pictures of {num_train} drives without labels, none of them by night unless the row says so;
 the detector had learned from the true boxes of {num_teacher} other drives, {num_dark} of them by
-night. Mean (sd) over seeds {seeds} of the student; all learn from one
-detector (seed 0), whose own row is what it sees in the pictures of the test drives. World {world}:
-settings and seed were frozen before the first student was trained on it; recipes were settled on
-other seeds.
+night. Mean (sd) over seeds {seeds} of the student; all learn from one detector (seed 0), whose own
+row is what it sees in the pictures of the test drives. World {world}: settings and seed were frozen
+before the first student was trained on it; recipes were settled on other seeds. "Boxes alone" has
+another grid as well: 13 x 13 cells, not the 12 x 20 of the detector's map.
 
 ## What is found, by place
 
@@ -116,9 +116,9 @@ ROWS = (
     Row(title="night drives as well", variant="phase", where="light=day,dusk,rain,night"),
 )
 PAPERS_EAR = (
-    Row(title="stereo, the paper's ear", variant="small"),
+    Row(title="stereo, ear of the paper", variant="small"),
     Row(
-        title="one microphone twice, the paper's ear",
+        title="one microphone twice, ear of the paper",
         variant="small",
         changes=("--set=encoder.options.channels=doubled",),
     ),
