@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from avkd.errors import InvalidValueError
@@ -17,6 +17,7 @@ def epoch_order(rows: np.ndarray, *, epoch: int = 0, seed: int = 0, **changes: i
     return order_epoch(rows, seed=seed, epoch=epoch, **options)
 
 
+@settings(deadline=None)
 @given(row_sets, sizes, sizes, sizes, st.integers(0, 5))
 def test_an_epoch_covers_each_row_once(
     rows: np.ndarray, batch_size: int, block_rows: int, extra: int, epoch: int
@@ -35,6 +36,7 @@ def test_an_epoch_covers_each_row_once(
     assert max(lengths) - min(lengths) <= 1
 
 
+@settings(deadline=None)
 @given(row_sets, sizes, st.integers(2, 4))
 def test_processes_share_an_epoch_without_overlap(
     rows: np.ndarray, block_rows: int, num_ranks: int
@@ -49,6 +51,7 @@ def test_processes_share_an_epoch_without_overlap(
     assert sorted(together) == list(range(len(rows)))
 
 
+@settings(deadline=None)
 @given(row_sets, st.data())
 def test_the_blocks_left_hold_exactly_the_rows_of_the_batches_left(
     rows: np.ndarray, data: st.DataObject
@@ -59,6 +62,7 @@ def test_the_blocks_left_hold_exactly_the_rows_of_the_batches_left(
     assert sorted(np.concatenate(blocks)) == sorted(np.concatenate(order.batches[first:]))
 
 
+@settings(deadline=None)
 @given(row_sets)
 def test_reading_blocks_in_order_never_holds_more_than_the_buffer(rows: np.ndarray) -> None:
     order = epoch_order(rows, batch_size=8, block_rows=16, buffer_rows=32)
