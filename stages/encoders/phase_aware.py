@@ -177,11 +177,11 @@ def phase_aware(
     """The sound around each step as levels over mel and phase correlation over lag.
 
     ``columns_per_second`` is about how many there are: a step has a whole number.
-    ``max_delay_seconds`` should be the longest
-    way between two microphones of a pair over 343 m/s, and a little more. ``pairing`` is the
-    ``first`` microphone with each, a ``ring``, or ``all``. ``widths`` are of the blocks over mel,
-    ``lag_widths`` of as many over lag, each of which halves its picture; the other options are
-    those of ``spectrogram_pair``. ``shuffled`` draws one order for all steps of a clip.
+    ``max_delay_seconds`` should be the longest way between two microphones of a pair over 343 m/s,
+    and a little more. ``pairing`` is the ``first`` microphone with each, a ``ring``, or ``all``.
+    ``widths`` are of the blocks over mel, ``lag_widths`` of as many over lag, each of which halves
+    its picture; the other options are those of ``spectrogram_pair``. ``shuffled`` draws one order
+    for all steps of a clip.
 
     Raises:
         InvalidValueError: A stream is missing or of another kind, or an option is out of its range.

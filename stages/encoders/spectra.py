@@ -126,18 +126,6 @@ def whitened_products(spectra: Tensor, pairs: tuple[tuple[int, int], ...]) -> Te
     return products / (power(products).sqrt() + POWER_FLOOR)
 
 
-def phase_differences(whitened: Tensor) -> Tensor:
-    """float32 (N, 2 P, F, T) in [-1, 1]: cosines, then sines, of whitened products (N, P, F, T)."""
-    return torch.cat([whitened.real, whitened.imag], dim=1)
-
-
-def level_differences(spectra: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
-    """float32 (N, P, F, T): log of the first's power over the second's, in ``FIXED_SD``."""
-    logs = (power(spectra) + POWER_FLOOR).log() / FIXED_SD
-    first, second = (logs[:, list(places)] for places in zip(*pairs, strict=True))
-    return first - second
-
-
 class PhaseCorrelation(nn.Module):
     """GCC-PHAT (Knapp and Carter, 1976 [R]) over lags and columns, in bands of frequency.
 
