@@ -111,7 +111,10 @@ def _table_rows(
         for row, text in zip(rows, table["metadata"], strict=True):
             metadata = json.loads(text)
             label = parse_label(metadata.get(label_column)) if label_column else ""
-            is_wanted = all(str(metadata.get(name)) in values for name, values in where.items())
+            # A recording without the column has none of its values, not even "None".
+            is_wanted = all(
+                name in metadata and str(metadata[name]) in values for name, values in where.items()
+            )
             if is_wanted and (split is None or metadata.get("split") == split):
                 yield (*row, label)
 
