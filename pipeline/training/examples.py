@@ -111,9 +111,10 @@ def _table_rows(
         for row, text in zip(rows, table["metadata"], strict=True):
             metadata = json.loads(text)
             label = parse_label(metadata.get(label_column)) if label_column else ""
-            # A recording without the column has none of its values, not even "None".
+            # A recording with an empty cell has none of its values, not even "None".
             is_wanted = all(
-                name in metadata and str(metadata[name]) in values for name, values in where.items()
+                metadata.get(name) is not None and str(metadata[name]) in values
+                for name, values in where.items()
             )
             if is_wanted and (split is None or metadata.get("split") == split):
                 yield (*row, label)
