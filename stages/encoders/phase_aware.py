@@ -11,6 +11,7 @@ Conventions: B clips, T steps, C channels, S samples, P pairs of channels, L lag
 columns, D width of a vector.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -97,12 +98,13 @@ class MelLevels(nn.Module):
     filters: Tensor
 
     def __init__(self, spectrum: Spectrum, num_mels: int, pairs: Sequence[tuple[int, int]]) -> None:
-        """Mel bands from 50 Hz to half the sample rate."""
-        from torchaudio.functional import melscale_fbanks
+        """Mel bands from 50 Hz to half the sample rate.
 
+        Raises:
+            InvalidValueError: A band has no frequency.
+        """
         super().__init__()
-        rate = spectrum.sample_rate
-        filters = melscale_fbanks(spectrum.num_fft // 2 + 1, LOWEST_HZ, rate / 2, num_mels, rate)
+        filters = _mel_filters(spectrum, num_mels)
         self.register_buffer("filters", filters.T.contiguous())
         keep_out_of_checkpoints(self)
         self.firsts, self.seconds = [first for first, _ in pairs], [second for _, second in pairs]
@@ -114,6 +116,21 @@ class MelLevels(nn.Module):
         levels = (logs - FIXED_MEAN) / FIXED_SD
         differences = levels[:, self.firsts] - levels[:, self.seconds]
         return torch.cat([levels.mean(dim=1, keepdim=True), differences], dim=1)
+
+
+def _mel_filters(spectrum: Spectrum, num_mels: int) -> Tensor:
+    from torchaudio.functional import melscale_fbanks
+
+    num_frequencies, rate = spectrum.num_fft // 2 + 1, spectrum.sample_rate
+    with warnings.catch_warnings():  # of empty bands, which are refused here
+        warnings.simplefilter("ignore", UserWarning)
+        filters: Tensor = melscale_fbanks(num_frequencies, LOWEST_HZ, rate / 2, num_mels, rate)
+    if not filters.any(dim=0).all():
+        raise InvalidValueError(
+            f"{num_mels} mel bands are too many for {num_frequencies} frequencies; "
+            "take fewer num_mels, or a longer fft_seconds"
+        )
+    return filters
 
 
 class PhaseAwareNetwork(nn.Module):

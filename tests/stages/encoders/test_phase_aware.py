@@ -122,6 +122,7 @@ def test_the_side_that_sound_comes_from_is_learned_from_delays_alone() -> None:
         ({"window_seconds": 0.3}, "4 columns of a window are too few for 2 blocks"),
         ({"window_seconds": 0.05}, "a window of 800 samples is shorter than a column of 1024"),
         ({"num_mels": 3}, "a picture of 3 rows cannot be halved 2 times"),
+        ({"num_mels": 400}, "400 mel bands are too many for 513 frequencies"),
         ({"pairing": "some"}, "pairing 'some' is not known"),
         ({"max_delay_seconds": 0.0}, "max_delay_seconds 0 must be above 0"),
     ],
