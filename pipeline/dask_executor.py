@@ -13,7 +13,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed
@@ -52,20 +52,21 @@ class DaskExecutor:
             AvkdError: if the scheduler cannot be reached or is lost, has no fit worker, or a task
                 kills every worker it is given to.
         """
-        with self._connect() as client:
-            resources = self._choose_resources(client)
-            try:
-                yield from _run_window(client, function, iter(tasks), resources)
-            except KilledWorker as error:
-                raise AvkdError(
-                    f"a dask task killed every worker it was given to ({error.task}); look into "
-                    "the workers' logs, and give them more memory or fewer threads"
-                ) from error
-            except FutureCancelledError as error:
-                raise AvkdError(
-                    f"the dask scheduler {_address(client)} was lost; start it again and "
-                    "repeat the command: what is committed is kept"
-                ) from error
+        try:
+            with self._connect() as client:
+                resources = self._choose_resources(client)
+                try:
+                    yield from _run_window(client, function, iter(tasks), resources)
+                except FutureCancelledError as error:
+                    raise AvkdError(
+                        f"the dask scheduler {_address(client)} was lost; start it again and "
+                        "repeat the command: what is committed is kept"
+                    ) from error
+        except KilledWorker as error:
+            raise AvkdError(
+                f"a dask task killed every worker it was given to ({error.task}); look into "
+                "the workers' logs, and give them more memory or fewer threads"
+            ) from error
 
     @contextmanager
     def _connect(self) -> Iterator[Client]:
@@ -88,7 +89,16 @@ class DaskExecutor:
             Client(cluster) as client,
         ):
             client.register_plugin(_DeafToSignals())
-            yield client
+            try:
+                yield client
+            except KilledWorker:
+                self._await_restart(client)
+                raise
+
+    def _await_restart(self, client: Client) -> None:
+        """Let workers that died come back: a cluster that is closed meanwhile trips over them."""
+        with suppress(TimeoutError):
+            client.wait_for_workers(self._num_workers, timeout=CONNECT_SECONDS)
 
     def _choose_resources(self, client: Client) -> Mapping[str, float]:
         offers_gpu = any("GPU" in worker["resources"] for worker in _workers(client).values())
