@@ -8,13 +8,23 @@ stopped.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiment import avkd, describe_commit, describe_machine, keep, mean_sd, side_by_side, table
+from experiment import avkd, describe_commit, describe_machine, keep, side_by_side
+from road_tables import (
+    Road,
+    as_released,
+    by_light,
+    by_place,
+    by_track,
+    evaluate,
+    evaluate_teacher,
+    gather,
+)
 
 from avkd.pipeline.recipes.stereosoundnet import CAMERA
 from avkd.stages.simulation.road.settings import LIGHTS as LIGHT_NAMES
@@ -24,14 +34,8 @@ from avkd.stages.simulation.worlds.road_writing import write_road_world
 OFFICIAL_WORLD = 400
 """The seed of the results. Recipes were settled on other seeds alone."""
 TEACHER = "rgb"
-TEACHER_MIN_SCORE = 0.5
-"""From which its boxes count in distances and tracks, as they do in the recipe; of students, 0.3.
-Both were chosen on another road, each where MOTA is best."""
 SHAPE = ("--clip-seconds=5", "--step-seconds=0.25", "--sample-rate=16000", "--num-channels=2")
 MAPS = (f"--maps={TEACHER}=features_1", "--map-channels=32")
-PLACES = ("all", "view_split=seen", "view_split=unseen")
-LIGHTS = ("light=day", "light=dusk", "light=rain", "light=night")
-TRACKS = {"MOTA": 100.0, "IDF1": 100.0, "HOTA": 100.0, "id_switches": 1.0}
 PAPERS = (
     (
         *("Gan 2019, made again for Valverde 2021 [S]", "44.1", "62.4", "41.5"),
@@ -125,19 +129,6 @@ PAPERS_EAR = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Road:
-    """The drives, what is true of them, and what the detector said."""
-
-    folder: Path
-    store: Path
-
-    @property
-    def truth(self) -> str:
-        """The table that evaluations read."""
-        return str(self.folder / "truth" / "boxes.csv")
-
-
 def make_road(work: Path, seed: int, num_updates: int, jobs: int) -> Road:
     """Drives, detector and store; what is there stays."""
     road = Road(folder=work / "world", store=work / "store")
@@ -166,109 +157,18 @@ def measure(row: Row, seed: int, *, road: Road, runs: Path, out: Path) -> dict[s
         asked = [*recipe, "--split=train", f"--where={row.where}"]
         trained = avkd("train-student", road.store, run, *asked, "--device=cpu", *row.changes)
         (out / f"{row.name}.recipe.json").write_text((run / "recipe.json").read_text())
-        report = evaluate(run, road)
-        # The rest of a report names folders of this machine.
-        kept = {name: report[name] for name in ("scores", "notes")}
-        return {"seconds": trained["seconds"], **kept}
+        return {"seconds": trained["seconds"], **evaluate(run, road)}
 
     found: dict[str, Any] = keep(out / f"{row.name}-{seed}.json", train_and_evaluate)
     return found
 
 
-def evaluate(run: Path, road: Road, *words: str) -> dict[str, Any]:
-    """Hold a run to the truth of the test drives."""
-    groups = ("--by=light", "--by=view_split")
-    return avkd("evaluate", run, road.store, f"--truth={road.truth}", *groups, "--tracking", *words)
-
-
 def measure_detector(run: Path, *, road: Road, out: Path) -> dict[str, Any]:
     """Hold the stored detector to the truth, beside any run."""
-
-    def look() -> dict[str, Any]:
-        report = evaluate(
-            run, road, f"--teacher-targets={TEACHER}", f"--min-score={TEACHER_MIN_SCORE}"
-        )
-        return {"scores": report["scores"][1:], "notes": report["notes"]}
-
-    found: dict[str, Any] = keep(out / "detector.json", look)
+    found: dict[str, Any] = keep(
+        out / "detector.json", lambda: evaluate_teacher(TEACHER, run, road)
+    )
     return found
-
-
-Scores = Sequence[Mapping[str, Any]]
-"""One of each seed: by name, groups with their metrics."""
-
-
-def gather(reports: Sequence[Mapping[str, Any]]) -> Scores:
-    """The scores of each report."""
-    return [report["scores"][0] for report in reports]
-
-
-def say(scores: Scores, group: str, metric: str, scale: float = 100.0, *, digits: int = 1) -> str:
-    """Mean (sd) of a metric in a group."""
-    found = [
-        each["metrics"].get(metric)
-        for one in scores
-        for each in one["groups"]
-        if each["group"] == group
-    ]
-    values = [value for value in found if value is not None]
-    if len(values) < len(scores):
-        return "-"
-    if len(values) == 1:
-        return f"{scale * values[0]:.{digits}f}"
-    return mean_sd(values, scale, digits)
-
-
-def by_place(found: Mapping[str, Scores]) -> str:
-    """AP of everything, of places of training and of unseen ones."""
-    metrics = ("AP@0.5", "AP@0.5:0.95")
-    header = ["row", *(f"{m}, {g.split('=')[-1]}" for g in PLACES for m in metrics)]
-    return table(
-        header,
-        [[title, *(say(s, g, m) for g in PLACES for m in metrics)] for title, s in found.items()],
-    )
-
-
-def by_light(found: Mapping[str, Scores]) -> str:
-    """AP@0.5 of each light."""
-    header = ["row", *(group.split("=")[-1] for group in LIGHTS)]
-    rows = [[title, *(say(s, group, "AP@0.5") for group in LIGHTS)] for title, s in found.items()]
-    return table(header, rows)
-
-
-def by_track(found: Mapping[str, Scores]) -> str:
-    """Distances and tracks, all drives."""
-    header = ["row", "CDx", "CDy", "match rate, %", "MOTA", "IDF1", "HOTA", "ID switches"]
-    return table(
-        header,
-        [
-            [
-                title,
-                *(say(s, "all", f"{name}_percent", 1.0, digits=2) for name in ("CDx", "CDy")),
-                say(s, "all", "match_rate"),
-                *(say(s, "all", name, scale) for name, scale in TRACKS.items()),
-            ]
-            for title, s in found.items()
-        ],
-    )
-
-
-def beside_papers(found: Mapping[str, Scores]) -> str:
-    """Our rows in the form of the papers', then theirs."""
-    names = {
-        **{f"as_released_AP@{at}": (100.0, 1) for at in ("avg", "0.5", "0.75")},
-        **{f"cd_released_{axis}_percent": (1.0, 2) for axis in ("x", "y")},
-        "MOTA": (100.0, 1),
-        "id_switches": (1.0, 1),
-    }
-    rows = [
-        [
-            f"{title} (simulated)",
-            *(say(s, "all", name, scale, digits=n) for name, (scale, n) in names.items()),
-        ]
-        for title, s in found.items()
-    ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [*rows, *PAPERS])
 
 
 def write_page(
@@ -295,7 +195,7 @@ def write_page(
         places=by_place(scores),
         lights=by_light(scores),
         tracks=by_track(scores),
-        papers=beside_papers(scores),
+        papers=as_released(scores, PAPERS),
         machine=f"{describe_machine()}, no GPU used",
         commit=describe_commit(),
         command=say_command(asked),

@@ -48,18 +48,6 @@ def test_every_row_is_a_recipe_that_there_is_and_they_all_differ(example: Module
     assert [("night" in each) for each in lights].count(True) == 1
 
 
-def test_cells_are_means_over_seeds_and_dashes_where_a_seed_has_no_number(
-    example: ModuleType,
-) -> None:
-    scores = example.gather([report(MOTA=0.1, IDF1=0.5), report(MOTA=0.3, IDF1=None)])
-    assert example.say(scores, "all", "MOTA") == "20.0 (14.1)"
-    assert example.say(scores, "all", "IDF1") == "-"
-    assert example.say(scores, "light=dusk", "MOTA") == "-"
-    assert example.say(scores[:1], "light=night", "MOTA") == "10.0"
-    assert example.say(scores[:1], "all", "MOTA", 1.0, digits=2) == "0.10"
-    assert example.say(scores, "all", "MOTA", 1.0, digits=2) == "0.20 (0.14)"
-
-
 def test_the_page_has_a_line_of_each_row_in_each_table_and_those_of_the_papers(
     example: ModuleType, tmp_path: Path
 ) -> None:
