@@ -116,7 +116,8 @@ def suppress(said: BoxTargets, iou_threshold: float, max_boxes: int) -> BoxTarge
         return said
     step_key = said.row * (said.step.max() + 1) + said.step
     group = step_key * (said.classes.max() + 1) + said.classes
-    kept = batched_nms(said.boxes.float(), said.scores.float(), group, iou_threshold)
+    # In double: boxes are moved apart by group, and far out float32 has no digits left for theirs.
+    kept = batched_nms(said.boxes.double(), said.scores.double(), group, iou_threshold)
     # Stable, so that within a step they stay in the order of their scores.
     kept = kept[step_key[kept].argsort(stable=True)]
     return said.keep(kept[_place_in_run(step_key[kept]) < max_boxes])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -95,6 +97,23 @@ def test_of_two_boxes_on_one_thing_the_surer_stays() -> None:
 def test_boxes_of_another_class_clip_or_step_do_not_suppress(apart: str) -> None:
     assert len(suppress(said(NEAR, [0.6, 0.8]), 0.5, 10)) == 1
     assert len(suppress(said(NEAR, [0.6, 0.8], **{apart: [0, 1]}), 0.5, 10)) == 2  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([160, 1_000, 20_000]))
+@settings(max_examples=50, deadline=None)
+def test_what_stays_does_not_depend_on_the_place_in_the_batch(seed: int, row: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    corners = 0.5 + 0.01 * torch.rand(4, 2, generator=generator)
+    sizes = 0.03 + 0.01 * torch.rand(4, 2, generator=generator)
+    first = BoxTargets(
+        boxes=torch.cat([corners, corners + sizes], dim=1),
+        scores=torch.rand(4, generator=generator),
+        classes=torch.zeros(4, dtype=torch.int64),
+        row=torch.zeros(4, dtype=torch.int64),
+        step=torch.zeros(4, dtype=torch.int64),
+    )
+    later = replace(first, row=torch.full((4,), row))
+    torch.testing.assert_close(suppress(later, 0.5, 9).boxes, suppress(first, 0.5, 9).boxes)
 
 
 def test_the_surest_of_each_step_come_first_and_no_more_than_wanted() -> None:
