@@ -11,7 +11,6 @@ Conventions: B clips, T steps, C channels, S samples, P pairs of channels, L lag
 columns, D width of a vector.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -22,6 +21,7 @@ from torch.nn.functional import max_pool2d
 from avkd.errors import InvalidValueError
 from avkd.stages.encoders.clip_sound import ClipSoundEncoder
 from avkd.stages.encoders.even_columns import EvenColumns
+from avkd.stages.encoders.mel_filters import mel_filters
 from avkd.stages.encoders.spectra import (
     POWER_FLOOR,
     Pairing,
@@ -104,7 +104,7 @@ class MelLevels(nn.Module):
             InvalidValueError: A band has no frequency.
         """
         super().__init__()
-        filters = _mel_filters(spectrum, num_mels)
+        filters = mel_filters(spectrum, num_mels, lowest_hz=LOWEST_HZ)
         self.register_buffer("filters", filters.T.contiguous())
         keep_out_of_checkpoints(self)
         self.firsts, self.seconds = [first for first, _ in pairs], [second for _, second in pairs]
@@ -116,21 +116,6 @@ class MelLevels(nn.Module):
         levels = (logs - FIXED_MEAN) / FIXED_SD
         differences = levels[:, self.firsts] - levels[:, self.seconds]
         return torch.cat([levels.mean(dim=1, keepdim=True), differences], dim=1)
-
-
-def _mel_filters(spectrum: Spectrum, num_mels: int) -> Tensor:
-    from torchaudio.functional import melscale_fbanks
-
-    num_frequencies, rate = spectrum.num_fft // 2 + 1, spectrum.sample_rate
-    with warnings.catch_warnings():  # of empty bands, which are refused here
-        warnings.simplefilter("ignore", UserWarning)
-        filters: Tensor = melscale_fbanks(num_frequencies, LOWEST_HZ, rate / 2, num_mels, rate)
-    if not filters.any(dim=0).all():
-        raise InvalidValueError(
-            f"{num_mels} mel bands are too many for {num_frequencies} frequencies; "
-            "take fewer num_mels, or a longer fft_seconds"
-        )
-    return filters
 
 
 class PhaseAwareNetwork(nn.Module):

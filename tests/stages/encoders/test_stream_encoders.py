@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, object]] = {
     "vectors": {},
     "sound": {"body_options": {"widths": (8, 12, 16)}},
     "pictures": {"widths": (8, 16)},
+    "picture_maps": {"streams": ("frames",), "widths": (4, 8)},
     "stored": {"stream": "lite"},
     "ravdess_image": {},
     "ravdess_audio": {},
