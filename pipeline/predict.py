@@ -21,13 +21,12 @@ from avkd.pipeline.evaluation.box_said import build_frames
 from avkd.pipeline.evaluation.box_tracks import follow_boxes, number_boxes, tracker_settings
 from avkd.pipeline.heard_boxes import HeardBoxes
 from avkd.pipeline.report.numbers import counted
-from avkd.pipeline.training.students import LoadedGridStudent, load_grid_student
+from avkd.pipeline.training.students import LoadedBoxStudent, load_box_student
 from avkd.stages.encoders.step_windows import FULL_SCALE
 from avkd.stages.media.audio import SoundReader, open_sound
 from avkd.stages.media.local_files import local_file
 from avkd.stages.media.probe import probe
 from avkd.stages.media.sampling import cut_recording, step_instants
-from avkd.stages.methods.grid_student import decode_student_output
 from avkd.stages.metrics.boxes import MIN_SCORE, FrameBoxes
 from avkd.stages.types import ClipPolicy, WaveformFormat
 
@@ -93,7 +92,7 @@ def predict_sound(
         UnknownNameError: It is told what it does not look at.
         MediaError: The file cannot be decoded.
     """
-    loaded, tracker = load_grid_student(run), tracker_settings(min_score)
+    loaded, tracker = load_box_student(run), tracker_settings(min_score)
     hearing = describe_hearing(loaded)
     camera = read_metadata(loaded, metadata or {})
     chosen = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu")
@@ -142,7 +141,7 @@ def probe_video(video: str, overlay: str) -> float:
     return info.duration_seconds
 
 
-def describe_hearing(loaded: LoadedGridStudent) -> Hearing:
+def describe_hearing(loaded: LoadedBoxStudent) -> Hearing:
     """How a student wants its sound.
 
     Raises:
@@ -159,7 +158,7 @@ def describe_hearing(loaded: LoadedGridStudent) -> Hearing:
     )
 
 
-def read_metadata(loaded: LoadedGridStudent, given: Mapping[str, str]) -> dict[str, Tensor]:
+def read_metadata(loaded: LoadedBoxStudent, given: Mapping[str, str]) -> dict[str, Tensor]:
     """What is known of the camera as the student's inputs: float32 (1, width) a column.
 
     Raises:
@@ -240,13 +239,13 @@ def _read_piece(reader: SoundReader, piece: _Piece, hearing: Hearing, notes: lis
 
 @torch.no_grad()
 def _hear(
-    loaded: LoadedGridStudent, waveform: Tensor, camera: Mapping[str, Tensor], piece: _Piece
+    loaded: LoadedBoxStudent, waveform: Tensor, camera: Mapping[str, Tensor], piece: _Piece
 ) -> tuple[FrameBoxes, ...]:
     """The frames of the steps that are kept."""
     inputs = {loaded.student.encoder.stream: waveform}
     inputs |= {name: values.to(waveform.device) for name, values in camera.items()}
     num_steps = torch.tensor([piece.num_heard], device=waveform.device)
-    (boxes,) = split_clips(decode_student_output(loaded.student(inputs, num_steps), num_steps), 1)
+    (boxes,) = split_clips(loaded.student.say_boxes(inputs, num_steps), 1)
     return build_frames(
         piece.instants, replace(boxes, steps=boxes.steps - np.int32(piece.num_before))
     )

@@ -1,7 +1,7 @@
 """What a run's folder holds, and what keeps two different runs apart.
 
 recipe.json            the resolved recipe
-run.json               the store and the teachers that the run learns from
+run.json               the store and the teachers that the run learns from, what it started from
 notes.txt              what a user should know of the data; not there where nothing is to be said
 metrics.jsonl          one line an update, one an epoch's validation
 tensorboard/           the same for TensorBoard
@@ -160,9 +160,10 @@ def _refuse_other_recipe(run: RunDir, recipe: Recipe) -> None:
 def _refuse_other_origin(run: RunDir, origin: Mapping[str, object]) -> None:
     there = run.read_origin()
     here = json.loads(json.dumps(origin))
-    names = [name for name in here if name != "store" and there.get(name) != here[name]]
+    every = dict.fromkeys((*here, *there))
+    names = [n for n in every if n != "store" and there.get(n) != here.get(n)]
     if names:
         raise InvalidValueError(
             f"{run.path} learns from something else: {', '.join(names)} differ from run.json; "
-            "give the store and teachers it began with, or another folder"
+            "give the store, the teachers and --init-from as it began, or another folder"
         )

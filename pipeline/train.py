@@ -16,6 +16,7 @@ from avkd.pipeline.recipe import Recipe
 from avkd.pipeline.run_dir import RunDir
 from avkd.pipeline.signals import StopRequest, watch_signals
 from avkd.pipeline.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
+from avkd.pipeline.training.initial_weights import choose_initial_runs
 from avkd.pipeline.training.metrics_log import MetricsLog, open_metrics, read_metrics
 from avkd.pipeline.training.notes import read_notes
 from avkd.pipeline.training.schedule import learning_rate
@@ -75,23 +76,26 @@ def train_student(
     recipe: Recipe,
     *,
     teachers: tuple[str, ...] = (),
+    init_from: str = "",
     device: Device = "auto",
     on_progress: OnProgress = lambda event: None,
     on_note: OnNote = lambda note: None,
 ) -> TrainReport:
     """Train the recipe's student, or go on where an earlier session stopped.
 
-    ``teachers`` are names in the store; none means all of them. On a CPU, a run that was
-    interrupted ends with the same losses and weights, bit for bit, as one that was not, if both had
-    as many threads.
+    ``teachers`` are names in the store; none means all of them. ``init_from`` is a finished run
+    whose encoder is the student's first. On a CPU, a run that was interrupted ends with the same
+    losses and weights, bit for bit, as one that was not, if both had as many threads.
 
     Raises:
-        InvalidValueError: The recipe does not fit the store, or the folder holds another run.
+        InvalidValueError: The recipe does not fit the store, the encoder is another than that of
+            ``init_from``, or the folder holds another run.
+        StoreNotFoundError: There is no store, or ``init_from`` is no finished run.
         InterruptedRunError: A signal came; a checkpoint was written.
         TooManyFailuresError: Not one clip of a batch could be decoded.
     """
     started = time.monotonic()
-    learner = open_learner(store, run, recipe, teachers, device)
+    learner = open_learner(store, run, recipe, teachers, device, init_from)
     if learner.run.is_finished:
         report = _report(run, learner.run, learner.learning.teachers, started=started)
         _tell(report.notes, on_note)
@@ -113,6 +117,7 @@ def train_student(
             learner.student,
             learning.shape,
             learning.needs.labels,
+            initialised_from=learner.initial.describe() if learner.initial else None,
         )
         remove_checkpoints(learner.run.checkpoints)
     learner.accelerator.wait_for_everyone()
@@ -133,26 +138,30 @@ def train_seeds(
     seeds: Sequence[int],
     *,
     teachers: tuple[str, ...] = (),
+    init_from: str = "",
     device: Device = "auto",
     on_progress: Callable[[int, TrainEvent], None] = lambda seed, event: None,
     on_note: OnNote = lambda note: None,
 ) -> tuple[TrainReport, ...]:
     """Train the recipe with each seed, one after the other; several go to ``RUN/seed-N``.
 
-    No seed is the recipe's own. Raises what ``train_student`` raises.
+    No seed is the recipe's own. ``init_from`` is a finished run, or a folder of seeds, of which
+    each seed starts from its own. Raises what ``train_student`` raises.
     """
     chosen = tuple(dict.fromkeys(seeds)) or (recipe.seed,)
+    firsts = choose_initial_runs(init_from, chosen)
     return tuple(
         train_student(
             store,
             run if len(chosen) == 1 else f"{run}/seed-{seed}",
             replace(recipe, seed=seed),
             teachers=teachers,
+            init_from=first,
             device=device,
             on_progress=partial(on_progress, seed),
             on_note=on_note,
         )
-        for seed in chosen
+        for seed, first in zip(chosen, firsts, strict=True)
     )
 
 

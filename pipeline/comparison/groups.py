@@ -107,8 +107,13 @@ def _describe(group: RunGroup, groups: Sequence[RunGroup]) -> str:
 
 
 def _identity(run: MeasuredRun) -> str:
-    """What the seeds of one group share: the recipe and what was learned from."""
+    """What the seeds of one group share: the recipe, what was learned from, what was started from.
+
+    Each seed may have started from the weights of its own seed of another recipe.
+    """
     learned = {name: value for name, value in run.origin.items() if name != "store"}
+    if first := learned.get("initialised_from"):
+        learned["initialised_from"] = {n: v for n, v in first.items() if n != "weights_sha256"}
     return to_json(replace(run.recipe, seed=0)) + json.dumps(learned, sort_keys=True)
 
 

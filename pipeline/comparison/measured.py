@@ -121,8 +121,8 @@ def _read_rows(run: Path, report: Mapping[str, Any]) -> Evaluation:
     student, *teachers = report["scores"]
 
     def scored(score: Mapping[str, Any], *teacher: str) -> Scored:
-        # Of boxes there is no line a clip: they are compared over seeds alone.
-        has_lines = report["kind"] != "boxes"
+        # Of boxes and pixels there is no line a clip: they are compared over seeds alone.
+        has_lines = report["kind"] not in ("boxes", "class_maps")
         kept = predictions_file(run, report["name"], *teacher) if has_lines else None
         return Scored(metrics=_read_metrics(score), predictions=kept)
 

@@ -107,7 +107,7 @@ def _compare_clips(
     notes: list[str],
 ) -> ClipComparison | None:
     if any(each.predictions is None for each in (*baseline.scored, *candidate.scored)):
-        notes.append("probes and boxes have no predictions by clip: no test over clips")
+        notes.append("probes, boxes and class maps have no predictions by clip: no test over clips")
         return None
     sides = [[_read_table(each, protocol) for each in s.scored] for s in (baseline, candidate)]
     tables = [table for side in sides for table in side]

@@ -29,7 +29,12 @@ def recipe_variants(name: str) -> tuple[str, ...]:
     Raises:
         UnknownNameError: No recipe has that name.
     """
-    return tuple(recipe.variant for recipe in RECIPES.build(name))
+    return tuple(recipe.variant for recipe in RECIPES.build(spell_recipe(name)))
+
+
+def spell_recipe(name: str) -> str:
+    """The name as recipes have it, with underscores where papers write hyphens."""
+    return name.replace("-", "_")
 
 
 def get_recipe(name: str, variant: str = "") -> Recipe:
@@ -38,6 +43,7 @@ def get_recipe(name: str, variant: str = "") -> Recipe:
     Raises:
         UnknownNameError: No recipe, or no variant of it, has that name.
     """
+    name = spell_recipe(name)
     variants = {recipe.variant: recipe for recipe in RECIPES.build(name)}
     if not variants:
         raise InvalidValueError(f"recipe {name!r} returns no variants")

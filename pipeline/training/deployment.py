@@ -39,7 +39,13 @@ def deploy_part(run: str, out: str, part: str) -> None:
     deployed = open_run(out, recipe, source.read_origin())
     # What a store holds of the part is bound to the description as it was written.
     if not (deployed.is_finished and _have_same_weights(deployed, source)):
-        save_student(deployed, module, learning, described["labels"]["kind"])
+        save_student(
+            deployed,
+            module,
+            learning,
+            described["labels"]["kind"],
+            initialised_from=described.get("initialised_from"),
+        )
 
 
 def _have_same_weights(one: RunDir, other: RunDir) -> bool:

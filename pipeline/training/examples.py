@@ -1,4 +1,4 @@
-"""Which clips a student can learn from: rows that every needed producer has, met by clip id."""
+"""Which clips a student can learn from: rows that the needed producers have, met by clip id."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,9 @@ import numpy.typing as npt
 from avkd.pipeline.training.labels import parse_label
 from avkd.storage.store import Store
 
+UNSEEN = -1
+"""In place of a row: the producer has none of the clip, and need not."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
@@ -22,7 +25,7 @@ class Examples:
     num_steps: npt.NDArray[np.int64]
     """(clips,)"""
     rows: Mapping[str, npt.NDArray[np.int64]]
-    """By producer: (clips,)."""
+    """By producer: (clips,); ``UNSEEN`` where one that a clip may lack has none."""
     labels: tuple[str, ...]
     """Human truth, as a text of classes (labels.py); empty where there is none."""
     clip_rows: npt.NDArray[np.int64]
@@ -53,18 +56,24 @@ def find_examples(
     split: str | None = None,
     label_column: str | None = None,
     *,
+    any_of: Sequence[str] = (),
+    optional: Sequence[str] = (),
     keep_unlabelled: bool = False,
     where: Mapping[str, Sequence[str]] = NO_CONDITION,
 ) -> Examples:
     """Every clip that is ok for all those producers, in the order of the clip table.
+
+    And for one of ``any_of`` at least, if there are any; their rows are known too, and those of
+    ``optional`` producers, which any clip may lack.
 
     With a ``split``, only clips of recordings whose metadata has that split; with a
     ``label_column``, only those whose metadata has a label there, unless ``keep_unlabelled``; with
     ``where``, only those whose metadata has one of the values of every column there.
     """
     needs_label = bool(label_column) and not keep_unlabelled
-    ok = {name: _whole_rows(store, name) for name in producers}
-    rows: dict[str, dict[str, int]] = {name: {} for name in producers}
+    names = tuple(dict.fromkeys((*producers, *any_of, *optional)))
+    ok = {name: _whole_rows(store, name) for name in names}
+    rows: dict[str, dict[str, int]] = {name: {} for name in names}
     clips: dict[str, tuple[int, str, int, str]] = {}
     for row, clip_id, recording_id, num_steps, label in _table_rows(
         store, split, label_column, where
@@ -72,10 +81,12 @@ def find_examples(
         if needs_label and not label:
             continue
         clips[clip_id] = (row, recording_id, num_steps, label)
-        for name in producers:
+        for name in names:
             if row in ok[name]:
                 rows[name][clip_id] = row
-    met = [key for key in clips if all(key in known for known in rows.values())]
+    met = [key for key in clips if all(key in rows[name] for name in producers)]
+    if any_of:
+        met = [key for key in met if any(key in rows[name] for name in any_of)]
     met.sort(key=lambda key: clips[key][0])
     return Examples(
         clip_ids=tuple(met),
@@ -83,7 +94,8 @@ def find_examples(
         num_steps=np.array([clips[key][2] for key in met], np.int64),
         labels=tuple(clips[key][3] for key in met),
         rows={
-            name: np.array([known[key] for key in met], np.int64) for name, known in rows.items()
+            name: np.array([known.get(key, UNSEEN) for key in met], np.int64)
+            for name, known in rows.items()
         },
         clip_rows=np.array([clips[key][0] for key in met], np.int64),
     )

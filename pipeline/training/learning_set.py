@@ -58,6 +58,7 @@ class LearningSet:
         needs = self.needs
         mapped = (teacher for teacher, _ in needs.maps_of)
         named = (*needs.logits_of, *needs.embeddings_of, *needs.boxes_of, *mapped)
+        named += needs.class_maps_of
         return tuple(dict.fromkeys(named))
 
     @property
@@ -72,10 +73,35 @@ class LearningSet:
 
     @property
     def producers(self) -> tuple[str, ...]:
-        """Everything that a clip must have."""
-        inputs = (self.input_name if name == WAVEFORM else name for name in self.needs.inputs)
-        names = dict.fromkeys((*self.teachers, *inputs))
+        """Everything that is read of a clip."""
+        names = dict.fromkeys((*self.teachers, *self._inputs))
         return tuple(name for name in names if name != RECORDINGS)
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The teachers of boxes or maps that a clip may lack, if one of boxes has seen it."""
+        needs = self.needs
+        if not needs.any_teacher:
+            return ()
+        mapped = (teacher for teacher, _ in needs.maps_of)
+        always = {*needs.logits_of, *needs.embeddings_of, *self._inputs}
+        named = dict.fromkeys((*needs.boxes_of, *mapped))
+        return tuple(name for name in named if name not in always)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Everything that a clip must have."""
+        return tuple(name for name in self.producers if name not in self.optional)
+
+    @property
+    def any_of(self) -> tuple[str, ...]:
+        """The teachers of boxes of which one at least must have seen a clip; none: see required."""
+        return self.needs.boxes_of if self.needs.any_teacher else ()
+
+    @property
+    def _inputs(self) -> tuple[str, ...]:
+        """The producers of what the student is given."""
+        return tuple(self.input_name if n == WAVEFORM else n for n in self.needs.inputs)
 
     def origin(self) -> dict[str, object]:
         """What must not change while a run goes on, as plain values."""
@@ -197,9 +223,11 @@ def find_learning_examples(learning: LearningSet) -> Examples:
     column = data.label_column if needs.labels != "none" else None
     examples = find_examples(
         learning.store,
-        learning.producers,
+        learning.required,
         data.split,
         column,
+        any_of=learning.any_of,
+        optional=learning.optional,
         keep_unlabelled=needs.takes_unlabelled,
         where=data.where,
     )
@@ -208,8 +236,8 @@ def find_learning_examples(learning: LearningSet) -> Examples:
         of_split += "".join(f", {name} {' or '.join(each)}" for name, each in data.where.items())
         with_label = " with a label" if column else ""
         raise InvalidValueError(
-            f"{learning.store.url} has no clip{of_split}{with_label} that is ok for all of "
-            f"{', '.join(learning.producers)}; avkd inspect tells the counts"
+            f"{learning.store.url} has no clip{of_split}{with_label} that is ok for "
+            f"{_name_required(learning)}; avkd inspect tells the counts"
         )
     return examples
 
@@ -230,6 +258,7 @@ def build_reader(learning: LearningSet, examples: Examples) -> RowReader:
         embeddings_of=needs.embeddings_of,
         boxes_of={name: boxes_output(specs[name]) for name in needs.boxes_of},
         maps_of=needs.maps_of,
+        class_maps_of=needs.class_maps_of,
         min_box_score=needs.min_box_score,
         inputs={
             name: EMBEDDING if specs[name].kind == "teacher" else specs[name].outputs[0].name
@@ -313,6 +342,12 @@ def boxes_output(spec: ProducerSpec) -> str:
         raise InvalidValueError(f"teacher {spec.name!r} stored no boxes; extract a detector")
     require_fractions(spec.name, output)
     return output.name
+
+
+def _name_required(learning: LearningSet) -> str:
+    named = f"all of {', '.join(learning.required)}" if learning.required else ""
+    one_of = f"one of {', '.join(learning.any_of)}" if learning.any_of else ""
+    return " and ".join(each for each in (named, one_of) if each)
 
 
 def _whole(attribute: object) -> int:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avkd.pipeline.training.examples import Examples
+from avkd.pipeline.training.examples import UNSEEN, Examples
 from avkd.pipeline.training.ordering import EpochOrder, count_batches, in_order, order_epoch
 from avkd.pipeline.training.prefetch import prefetched
 from avkd.pipeline.training.reading import Dense, RowReader, StoredRow, Waveform
@@ -148,9 +148,20 @@ class Loader:
                 key: _maps([row.targets.maps[key] for row in rows], self.shape.num_steps)
                 for key in rows[0].targets.maps
             },
+            class_maps={
+                name: _steps([row.targets.class_maps[name] for row in rows], self.shape.num_steps)
+                for name in rows[0].targets.class_maps
+            },
+            seen=self._seen(rows[0], places),
             full_steps=self.shape.num_steps,
             labels=None if self.labels is None else torch.from_numpy(self.labels[places]),
         )
+
+    def _seen(self, row: StoredRow, places: Sequence[int]) -> dict[str, Tensor]:
+        """By teacher whose boxes or maps a row holds: which clips it has seen."""
+        teachers = dict.fromkeys((*row.targets.boxes, *(name for name, _ in row.targets.maps)))
+        rows = self.examples.rows
+        return {name: torch.from_numpy(rows[name][places] != UNSEEN) for name in teachers}
 
     def _inputs(self, rows: Sequence[StoredRow]) -> dict[str, Tensor]:
         inputs = {

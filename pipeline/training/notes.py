@@ -10,17 +10,24 @@ from torch import nn
 
 from avkd.pipeline.microphones import check_microphones
 from avkd.pipeline.run_dir import RunDir, write_text
-from avkd.pipeline.training.examples import Examples, find_examples
+from avkd.pipeline.training.examples import UNSEEN, Examples, find_examples, split_validation
 from avkd.pipeline.training.learning_set import RECORDINGS, LearningSet
-from avkd.stages.methods.grid_student import GridStudent
+from avkd.pipeline.training.silent_teachers import note_silent
+from avkd.stages.methods.box_student import BoxStudent
 
 NOTES_FILE = "notes.txt"
 
 
 def find_notes(learning: LearningSet, student: nn.Module, examples: Examples) -> tuple[str, ...]:
-    """What is left out of ``examples`` and why, and what is odd about the microphones."""
-    microphones = _note_microphones(learning, student) if isinstance(student, GridStudent) else ()
-    return (*_note_left_out(learning, examples), *microphones)
+    """What is left out of ``examples`` and why, and what is odd about teachers and microphones."""
+    microphones = _note_microphones(learning, student) if isinstance(student, BoxStudent) else ()
+    train, _ = split_validation(examples, learning.data.validation_fraction)
+    return (
+        *_note_left_out(learning, examples),
+        *_note_unseen(learning, examples),
+        *note_silent(learning, train),
+        *microphones,
+    )
 
 
 def keep_notes(run: RunDir, notes: tuple[str, ...]) -> None:
@@ -45,25 +52,47 @@ def _file(run: RunDir) -> Path:
 def _note_left_out(learning: LearningSet, examples: Examples) -> Iterator[str]:
     data = learning.data
 
-    def count(*producers: str, label_column: str | None = None) -> int:
-        found = find_examples(learning.store, producers, data.split, label_column, where=data.where)
+    def count(
+        *producers: str, label_column: str | None = None, any_of: tuple[str, ...] = ()
+    ) -> int:
+        found = find_examples(
+            learning.store, producers, data.split, label_column, any_of=any_of, where=data.where
+        )
         return len(found)
 
     num_clips = count()
     if num_clips == len(examples):
         return
-    lacking = {name: num_clips - count(name) for name in learning.producers}
+    lacking = {name: num_clips - count(name) for name in learning.required}
+    if learning.any_of:
+        one_of = f"any of the teachers {', '.join(learning.any_of)}"
+        lacking[one_of] = num_clips - count(any_of=learning.any_of)
     if learning.needs.labels != "none" and not learning.needs.takes_unlabelled:
         lacking["a label"] = num_clips - count(label_column=data.label_column)
     told = ", ".join(f"{number} without {name}" for name, number in lacking.items() if number)
-    of_split = f" of split {data.split!r}" if data.split else ""
     yield (
-        f"{num_clips - len(examples)} of {num_clips} clips{of_split} left out: {told}; "
+        f"{num_clips - len(examples)} of {num_clips} clips{_of_split(learning)} left out: {told}; "
         "avkd inspect tells the reasons"
     )
 
 
-def _note_microphones(learning: LearningSet, student: GridStudent) -> Iterator[str]:
+def _note_unseen(learning: LearningSet, examples: Examples) -> Iterator[str]:
+    """Of clips that are learned from, how many have not all teachers."""
+    unseen = {name: examples.rows[name] == UNSEEN for name in learning.optional}
+    told = [f"{name} {rows.sum()}" for name, rows in unseen.items() if rows.any()]
+    if told:
+        num_clips = sum(any(lacks) for lacks in zip(*unseen.values(), strict=True))
+        yield (
+            f"{num_clips} of {len(examples)} clips{_of_split(learning)} lack a teacher: "
+            f"{', '.join(told)}; they are learned from with the teachers that they have"
+        )
+
+
+def _of_split(learning: LearningSet) -> str:
+    return f" of split {learning.data.split!r}" if learning.data.split else ""
+
+
+def _note_microphones(learning: LearningSet, student: BoxStudent) -> Iterator[str]:
     if student.encoder.num_channels == 1:
         yield (
             "one microphone is heard, from which it cannot be told where things are; cache two "

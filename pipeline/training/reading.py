@@ -11,8 +11,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from avkd.pipeline.training.examples import Examples
-from avkd.pipeline.training.stored_boxes import RowBoxes, split_rows
+from avkd.pipeline.training.examples import UNSEEN, Examples
+from avkd.pipeline.training.stored_boxes import RowBoxes, no_boxes, split_rows
+from avkd.stages.types import CLASS_MAP
 from avkd.storage.sparse import SparseLogits
 from avkd.storage.store import Store
 
@@ -37,6 +38,8 @@ class StoredTargets:
     """By teacher."""
     maps: Mapping[tuple[str, str], Dense] = field(default_factory=dict)
     """By teacher and output: (steps, C, H, W), or (steps, H, W) of one without channels."""
+    class_maps: Mapping[str, Dense] = field(default_factory=dict)
+    """By teacher: uint8 (steps, H, W)."""
     inputs: Mapping[str, Dense] = field(default_factory=dict)
     """What the student looks at beside the sound, by name."""
 
@@ -86,6 +89,7 @@ class TargetReader:
     """By teacher, the output that holds its boxes."""
     maps_of: tuple[tuple[str, str], ...] = ()
     """Teacher and output."""
+    class_maps_of: tuple[str, ...] = ()
     min_box_score: float = 0.0
     """Boxes with a lower one are left out."""
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -100,6 +104,7 @@ class TargetReader:
             (name, output): self._read(output, (name,), block)[name]
             for name, output in self.maps_of
         }
+        class_maps = self._read(CLASS_MAP, self.class_maps_of, block)
         inputs = {
             name: rows
             for name, output in self.inputs.items()
@@ -111,6 +116,7 @@ class TargetReader:
                 embeddings={name: _dense(rows[i]) for name, rows in embeddings.items()},
                 boxes={name: rows[i] for name, rows in boxes.items()},
                 maps={key: _dense(rows[i]) for key, rows in maps.items()},
+                class_maps={name: _dense(rows[i]) for name, rows in class_maps.items()},
                 inputs={name: _dense(rows[i]) for name, rows in inputs.items()},
             )
             for i, place in enumerate(block)
@@ -183,9 +189,16 @@ class RowReader:
 def read_scattered(
     store: Store, producer: str, output: str, rows: npt.NDArray[np.int64]
 ) -> list[Dense | SparseLogits]:
-    """Those rows of an output, in the order asked for; neighbours are read together."""
+    """Those rows of an output, in the order asked for; neighbours are read together.
+
+    Of an ``UNSEEN`` one zeros.
+    """
     found: dict[int, Dense | SparseLogits] = {}
-    for span in _spans(sorted(set(rows.tolist())), store.rows_per_shard):
+    wanted = set(rows.tolist())
+    if UNSEEN in wanted:
+        spec = store.producer(producer).output(output)
+        found[UNSEEN] = np.zeros(spec.shape, spec.dtype)
+    for span in _spans(sorted(wanted - {UNSEEN}), store.rows_per_shard):
         read = store.read_rows(producer, output, span[0], span[-1] + 1)
         found.update((row, _copy_row(read, row - span[0])) for row in span)
     return [found[row] for row in rows.tolist()]
@@ -198,9 +211,12 @@ def read_boxes(
     rows: npt.NDArray[np.int64],
     min_score: float = 0.0,
 ) -> list[RowBoxes]:
-    """The boxes of those rows, in the order asked for, of that score at least."""
-    found: dict[int, RowBoxes] = {}
-    for span in _spans(sorted(set(rows.tolist())), store.rows_per_shard):
+    """The boxes of those rows, in the order asked for, of that score at least.
+
+    Of an ``UNSEEN`` one none.
+    """
+    found: dict[int, RowBoxes] = {UNSEEN: no_boxes()}
+    for span in _spans(sorted(set(rows.tolist()) - {UNSEEN}), store.rows_per_shard):
         table = store.read_rows(teacher, output, span[0], span[-1] + 1)
         found.update(zip(span, split_rows(table, span, min_score), strict=True))
     return [found[row] for row in rows.tolist()]
@@ -241,6 +257,7 @@ def _dense(row: Dense | SparseLogits) -> Dense:
 def _num_bytes(row: StoredRow) -> int:
     targets = row.targets
     arrays = [*targets.embeddings.values(), *targets.inputs.values(), *targets.maps.values()]
+    arrays += targets.class_maps.values()
     if row.waveform is not None:
         arrays.append(row.waveform)
     for logits in targets.logits.values():

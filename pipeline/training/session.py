@@ -14,6 +14,12 @@ from avkd.pipeline.run_dir import RunDir, open_run
 from avkd.pipeline.training.anchors import fit_student_anchors
 from avkd.pipeline.training.checkpoint import TrainingState
 from avkd.pipeline.training.examples import Examples, split_validation
+from avkd.pipeline.training.initial_weights import (
+    InitialWeights,
+    note_initial,
+    read_initial_weights,
+    start_encoder,
+)
 from avkd.pipeline.training.learning_set import (
     LearningSet,
     build_reader,
@@ -27,6 +33,7 @@ from avkd.pipeline.training.learning_set import (
 from avkd.pipeline.training.loading import BatchOrder, Loader
 from avkd.pipeline.training.notes import find_notes, keep_notes
 from avkd.pipeline.training.schedule import count_updates
+from avkd.pipeline.training.silent_teachers import require_boxes
 from avkd.pipeline.training.students import build_student, heard_sample_rate
 from avkd.stages.methods.registry import Method
 from avkd.storage.store import Store
@@ -49,6 +56,8 @@ class Learner:
     """Bare, as it is saved."""
     accelerator: "Accelerator"
     run: RunDir
+    initial: InitialWeights | None = None
+    """What the encoder started from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,22 +86,31 @@ class Session:
 
 
 def open_learner(
-    store: str, run: str, recipe: Recipe, teachers: tuple[str, ...], device: Device
+    store: str,
+    run: str,
+    recipe: Recipe,
+    teachers: tuple[str, ...],
+    device: Device,
+    init_from: str = "",
 ) -> Learner:
-    """Check recipe, store and run folder against each other."""
+    """Check recipe, store and run folder against each other, and the run to start from."""
     opened = Store.open(store)
     learning = choose_learning_set(opened, recipe.data, teachers, heard_sample_rate(recipe))
     full_shape(learning, recipe.data)
     method, student = build_student(recipe, learning.shape)
     learning = replace(learning, needs=method.needs(student))
+    initial = read_initial_weights(init_from) if init_from else None
+    if initial is not None:
+        start_encoder(student, initial)
     if not RunDir(path=Path(run)).recipe_file.exists():
         # A run that has nothing to learn from must not leave a folder behind.
         examples = find_learning_examples(learning)
         train, _ = split_validation(examples, recipe.data.validation_fraction)
         fit_student_anchors(student, learning, train)
+        require_boxes(learning, train)
     accelerator = start_accelerator(recipe.precision, device)
     with accelerator.main_process_first():
-        folder = open_run(run, recipe, learning.origin())
+        folder = open_run(run, recipe, _origin(learning, initial))
     return Learner(
         recipe=recipe,
         learning=learning,
@@ -100,6 +118,7 @@ def open_learner(
         student=student,
         accelerator=accelerator,
         run=folder,
+        initial=initial,
     )
 
 
@@ -162,10 +181,18 @@ def build_optimiser(student: nn.Module, config: OptimiserConfig) -> Optimizer:
     )
 
 
+def _origin(learning: LearningSet, initial: InitialWeights | None) -> dict[str, object]:
+    """What must not change while a run goes on; of other weights only where there are some."""
+    origin = learning.origin()
+    return origin if initial is None else {**origin, "initialised_from": initial.describe()}
+
+
 def _find_notes(learner: Learner, examples: Examples) -> tuple[str, ...]:
     if not learner.accelerator.is_main_process:
         return ()
     notes = find_notes(learner.learning, learner.student, examples)
+    if learner.initial is not None:
+        notes += note_initial(learner.student, learner.recipe, learner.initial)
     keep_notes(learner.run, notes)
     return notes
 

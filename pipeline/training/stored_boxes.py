@@ -46,6 +46,16 @@ class RowBoxes:
         return sum(array.nbytes for array in arrays)
 
 
+def no_boxes() -> RowBoxes:
+    """The boxes of a clip that nothing was found in, or that nobody has looked at."""
+    return RowBoxes(
+        steps=np.empty(0, np.int32),
+        boxes=np.empty((0, 4), np.float32),
+        scores=np.empty(0, np.float32),
+        classes=np.empty(0, np.int32),
+    )
+
+
 def find_boxes(spec: ProducerSpec) -> OutputSpec | None:
     """The output that holds boxes; None where a teacher stored none."""
     return next((output for output in spec.outputs if output.layout == "boxes"), None)

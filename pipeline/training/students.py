@@ -23,8 +23,10 @@ from avkd.stages.encoders.streams import (
     build_stream_encoder,
 )
 from avkd.stages.methods.batch import LabelKind, LearningShape, Needs, TargetShape
+from avkd.stages.methods.box_student import BoxStudent
 from avkd.stages.methods.clip_student import ClipStudent, deployed_student
-from avkd.stages.methods.grid_student import GridStudent
+from avkd.stages.methods.counting import CountingStudent
+from avkd.stages.methods.dense_student import DenseStudent
 from avkd.stages.methods.registry import Method, build_method
 from avkd.stages.methods.student import Student
 
@@ -51,14 +53,26 @@ class LoadedStudent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadedGridStudent:
-    """A finished student that says where boxes are; ``decode_student_output`` reads what it says.
+class LoadedBoxStudent:
+    """A finished student that says where boxes are, as its ``say_boxes`` tells.
 
-    Its ``class_names`` are those of the boxes, ``teacher`` is whose boxes it learned from.
+    Its ``class_names`` are those of the boxes, ``teachers`` are whose boxes it learned from.
     """
 
-    student: GridStudent
-    """In evaluation mode, with its anchors."""
+    student: BoxStudent
+    """In evaluation mode."""
+    recipe: Recipe
+    weights_sha256: str
+    description: Mapping[str, Any]
+    """What student.json says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedDenseStudent:
+    """A finished student that says the class of every pixel, as its ``say_class_maps`` tells."""
+
+    student: DenseStudent
+    """In evaluation mode."""
     recipe: Recipe
     weights_sha256: str
     description: Mapping[str, Any]
@@ -98,9 +112,17 @@ def build_student(recipe: Recipe, learning: LearningShape) -> tuple[Method, nn.M
 
 
 def save_student(
-    run: RunDir, student: nn.Module, learning: LearningShape, label_kind: LabelKind = "none"
+    run: RunDir,
+    student: nn.Module,
+    learning: LearningShape,
+    label_kind: LabelKind = "none",
+    *,
+    initialised_from: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the weights, then the description that makes the run finished."""
+    """Write the weights, then the description that makes the run finished.
+
+    ``initialised_from`` is what ``InitialWeights`` says of the run whose encoder it started from.
+    """
     recipe = run.read_recipe()
     description = {
         "format_version": FORMAT_VERSION,
@@ -113,6 +135,8 @@ def save_student(
         "inputs": {name: asdict(shape) for name, shape in learning.inputs.items()},
         "labels": {"kind": label_kind, "class_names": learning.class_names},
     }
+    if initialised_from is not None:
+        description["initialised_from"] = initialised_from
     write_tensors(run.weights_file, student.state_dict())
     write_text(run.student_file, json.dumps(description, indent=2))
 
@@ -125,13 +149,15 @@ def load_student(run: str | Path) -> tuple[Student, Recipe]:
         CorruptStoreError: Weights and description do not fit.
         InvalidValueError: It is a student that says one thing of a clip, or where boxes are.
     """
-    folder, recipe = _open_finished(run)
+    folder, recipe = open_finished(run)
     student, _ = _load_module(folder, recipe)
-    if isinstance(student, GridStudent):
+    if isinstance(student, BoxStudent):
         raise InvalidValueError(
             f"the student of {run} says where boxes are and has no layers to probe; "
             "score its boxes instead"
         )
+    _refuse_dense(run, student)
+    _refuse_counting(run, student)
     if not isinstance(student, Student):
         raise InvalidValueError(
             f"the student of {run} says one thing of a clip and cannot be probed by layers; "
@@ -148,18 +174,20 @@ def load_clip_student(run: str | Path) -> LoadedStudent:
         CorruptStoreError: Weights and description do not fit.
         InvalidValueError: It is a student that speaks of steps, or of boxes.
     """
-    folder, recipe = _open_finished(run)
+    folder, recipe = open_finished(run)
     module, needs = _load_module(folder, recipe)
     if isinstance(module, Student):
         raise InvalidValueError(
             f"the student of {run} hears over time and gives no logits of a clip; "
             "take one whose encoder gives one embedding a clip"
         )
-    if isinstance(module, GridStudent):
+    if isinstance(module, BoxStudent):
         raise InvalidValueError(
             f"the student of {run} says where boxes are and gives no logits of a clip; "
             "score its boxes instead"
         )
+    _refuse_dense(run, module)
+    _refuse_counting(run, module)
     description = json.loads(folder.student_file.read_text())
     return LoadedStudent(
         student=deployed_student(module),
@@ -172,7 +200,7 @@ def load_clip_student(run: str | Path) -> LoadedStudent:
     )
 
 
-def load_grid_student(run: str | Path) -> LoadedGridStudent:
+def load_box_student(run: str | Path) -> LoadedBoxStudent:
     """The finished student of a run that says where boxes are.
 
     Raises:
@@ -180,14 +208,52 @@ def load_grid_student(run: str | Path) -> LoadedGridStudent:
         CorruptStoreError: Weights and description do not fit.
         InvalidValueError: It is a student of another kind.
     """
-    folder, recipe = _open_finished(run)
+    folder, recipe = open_finished(run)
     module, _ = _load_module(folder, recipe)
-    if not isinstance(module, GridStudent):
+    _refuse_dense(run, module)
+    _refuse_counting(run, module)
+    if not isinstance(module, BoxStudent):
         raise InvalidValueError(
             f"the student of {run} says what is heard, not where; "
             "take one that was trained on boxes, such as stereosoundnet"
         )
-    return LoadedGridStudent(
+    return LoadedBoxStudent(
+        student=module,
+        recipe=recipe,
+        weights_sha256=hashlib.sha256(folder.weights_file.read_bytes()).hexdigest(),
+        description=json.loads(folder.student_file.read_text()),
+    )
+
+
+def open_finished(run: str | Path) -> tuple[RunDir, Recipe]:
+    """The folder of a run, which must be finished, and its recipe.
+
+    Raises:
+        StoreNotFoundError: There is no run, or it is not finished.
+    """
+    folder = RunDir(path=Path(run))
+    recipe = folder.read_recipe()
+    if not folder.is_finished:
+        raise StoreNotFoundError(f"the run {run} is not finished; go on with the same command")
+    return folder, recipe
+
+
+def load_dense_student(run: str | Path) -> LoadedDenseStudent:
+    """The finished student of a run that says the class of every pixel.
+
+    Raises:
+        StoreNotFoundError: There is no run, or it is not finished.
+        CorruptStoreError: Weights and description do not fit.
+        InvalidValueError: It is a student of another kind.
+    """
+    folder, recipe = open_finished(run)
+    module, _ = _load_module(folder, recipe)
+    if not isinstance(module, DenseStudent):
+        raise InvalidValueError(
+            f"the student of {run} says no classes of pixels; "
+            "take one that was trained on class maps, such as mke_dense"
+        )
+    return LoadedDenseStudent(
         student=module,
         recipe=recipe,
         weights_sha256=hashlib.sha256(folder.weights_file.read_bytes()).hexdigest(),
@@ -214,7 +280,9 @@ def read_learning_shape(run: RunDir) -> LearningShape:
 
 def _read_target(described: Mapping[str, Any]) -> TargetShape:
     """A target from JSON, which knows no tuples."""
-    names = {key: tuple(described.get(key, ())) for key in ("class_names", "box_classes")}
+    listed = ("class_names", "box_classes", "map_classes")
+    names = {key: tuple(described.get(key, ())) for key in listed}
+    names |= {"map_size": tuple(described.get("map_size", (0, 0)))}
     maps = {name: tuple(shape) for name, shape in described.get("map_shapes", {}).items()}
     return TargetShape(**{**described, **names, "map_shapes": maps})
 
@@ -226,18 +294,25 @@ def _describe_module(student: nn.Module) -> dict[str, object]:
             "layers": student.layer_names,
             "feature_layer": student.encoder.feature_layer,
         }
-    if isinstance(student, GridStudent):
-        return {
-            "streams": student.streams,
-            "embedding_size": student.encoder.embedding_size,
-            "teacher": student.teacher,
-            "feature_map": student.feature_map,
-            "box_classes": student.class_names,
-            "grid": student.grid,
-            "anchors": student.anchors.tolist(),
-        }
+    if isinstance(student, BoxStudent | DenseStudent | CountingStudent):
+        return student.describe()
     deployed = deployed_student(student)
     return {"streams": deployed.streams, "embedding_size": deployed.encoder.embedding_size}
+
+
+def _refuse_dense(run: str | Path, module: nn.Module) -> None:
+    if isinstance(module, DenseStudent):
+        raise InvalidValueError(
+            f"the student of {run} says the classes of pixels; score it with --class-maps"
+        )
+
+
+def _refuse_counting(run: str | Path, module: nn.Module) -> None:
+    if isinstance(module, CountingStudent):
+        raise InvalidValueError(
+            f"the student of {run} counts boxes and says neither where they are nor what is heard; "
+            "train another from its encoder with --init-from"
+        )
 
 
 def _name_classes(learning: LearningShape, needs: Needs) -> tuple[str, ...]:
@@ -245,14 +320,6 @@ def _name_classes(learning: LearningShape, needs: Needs) -> tuple[str, ...]:
     if needs.labels == "none" and len(needs.logits_of) == 1:
         return learning.targets[needs.logits_of[0]].class_names or learning.class_names
     return learning.class_names
-
-
-def _open_finished(run: str | Path) -> tuple[RunDir, Recipe]:
-    folder = RunDir(path=Path(run))
-    recipe = folder.read_recipe()
-    if not folder.is_finished:
-        raise StoreNotFoundError(f"the run {run} is not finished; go on with the same command")
-    return folder, recipe
 
 
 def _load_module(folder: RunDir, recipe: Recipe) -> tuple[nn.Module, Needs]:

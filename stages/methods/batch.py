@@ -38,6 +38,12 @@ class TargetShape:
     """Of its boxes; empty where it stored none."""
     map_shapes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     """By output: (C, H, W) of the maps that it stored of each step; C is 1 of attention."""
+    map_classes: tuple[str, ...] = ()
+    """Of its class maps; empty where it stored none."""
+    map_size: tuple[int, int] = (0, 0)
+    """Height and width of its class maps."""
+    is_truth: bool = False
+    """Whether they are no teacher's word but true: never learned from unless named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +69,14 @@ class Needs:
     boxes_of: tuple[str, ...] = ()
     maps_of: tuple[tuple[str, str], ...] = ()
     """Teacher and output."""
+    class_maps_of: tuple[str, ...] = ()
     min_box_score: float = 0.0
     """Boxes with a lower one are not read."""
+    min_teachers: int = 1
+    """Of ``boxes_of``: how many must have found boxes in the split for there to be labels."""
+    any_teacher: bool = False
+    """Whether a row is learned from where at least one of ``boxes_of`` has seen it, not all;
+    inputs, logits and embeddings must be there as ever."""
     labels: LabelKind = "none"
     takes_unlabelled: bool = False
     """Where labels are read: whether rows without one are learned from too, by other terms."""
@@ -88,7 +100,14 @@ class Batch:
     boxes: Mapping[str, BoxTargets] = field(default_factory=dict)
     """By teacher: of all clips and steps."""
     maps: Mapping[tuple[str, str], Tensor] = field(default_factory=dict)
-    """By teacher and output: float (B, steps, C, H, W), as stored."""
+    """By teacher and output: float (B, steps, C, H, W), as stored; zeros of a row that the teacher
+    has not seen."""
+    class_maps: Mapping[str, Tensor] = field(default_factory=dict)
+    """By teacher: uint8 (B, steps, H, W), places in its class names; 0 in steps not real."""
+    seen: Mapping[str, Tensor] = field(default_factory=dict)
+    """By teacher of boxes or maps: bool (B,), whether it has seen the row; of one that has not
+    there are no boxes, which does not mean that nothing is there. The loader always tells it, and
+    it is True everywhere unless ``Needs.any_teacher``; who is not named has seen all."""
     full_steps: int = 0
     """Steps of a clip of full length, which the waveform spans; 0 where that is not known."""
     labels: Tensor | None = None
@@ -116,7 +135,7 @@ class Batch:
             shape = (stored if isinstance(stored, Tensor) else stored.ids).shape
             if len(shape) == 3:
                 return shape[1]
-        for maps in self.maps.values():
+        for maps in (*self.maps.values(), *self.class_maps.values()):
             return maps.shape[1]
         if self.boxes and self.full_steps:
             return self.full_steps
@@ -132,6 +151,8 @@ class Batch:
             embeddings={name: value.to(device) for name, value in self.embeddings.items()},
             boxes={name: boxes.to(device) for name, boxes in self.boxes.items()},
             maps={key: maps.to(device) for key, maps in self.maps.items()},
+            class_maps={name: maps.to(device) for name, maps in self.class_maps.items()},
+            seen={name: seen.to(device) for name, seen in self.seen.items()},
             full_steps=self.full_steps,
             labels=None if self.labels is None else self.labels.to(device),
         )

@@ -17,6 +17,7 @@ from avkd.stages.detection.decoding import decode_steps
 from avkd.stages.detection.grid_network import GridNetwork
 from avkd.stages.encoders.real_steps import real_mask
 from avkd.stages.encoders.step_sound import StepSoundEncoder
+from avkd.stages.methods.box_student import BoxStudent
 
 
 class GridOutput(NamedTuple):
@@ -32,7 +33,7 @@ class GridOutput(NamedTuple):
     """int64 (classes of the teacher,): the student's class of each, -1 for those not learned."""
 
 
-class GridStudent(nn.Module):
+class GridStudent(BoxStudent):
     """An encoder of the sound around steps, a network to a grid, and a head.
 
     The anchors are a buffer, so that they are saved with the weights: (A, 2), in cells, 0 as long
@@ -67,14 +68,10 @@ class GridStudent(nn.Module):
         places = [class_names.index(n) if n in class_names else -1 for n in teacher_classes]
         self.register_buffer("class_places", torch.tensor(places), persistent=False)
         self.teacher = teacher
+        self.teachers = (teacher,)
         self.class_names = class_names
         self.feature_map = feature_map
         self.grid = grid
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """The inputs that it reads."""
-        return self.encoder.streams
 
     def forward(self, inputs: Mapping[str, Tensor], num_steps: Tensor) -> GridOutput:
         """Hear clips, ``num_steps`` (B,) of which are real."""
@@ -83,6 +80,37 @@ class GridStudent(nn.Module):
         maps = self.network(embedding_BTD[mask_BT])
         heads = _spread(self.head(maps), mask_BT)
         return GridOutput(heads, _spread(maps, mask_BT), self.anchors, self.class_places)
+
+    def say_boxes(
+        self,
+        inputs: Mapping[str, Tensor],
+        num_steps: Tensor,
+        *,
+        score_threshold: float = 0.05,
+        iou_threshold: float = 0.5,
+        max_boxes: int = 100,
+    ) -> BoxTargets:
+        """The boxes of clips; see ``BoxStudent``.
+
+        Raises:
+            InvalidValueError: The student has no anchors, or an option is out of its range.
+        """
+        return decode_student_output(
+            self(inputs, num_steps),
+            num_steps,
+            score_threshold=score_threshold,
+            iou_threshold=iou_threshold,
+            max_boxes=max_boxes,
+        )
+
+    def describe(self) -> dict[str, object]:
+        """Also the one teacher, the map that is to resemble its own, the grid and the anchors."""
+        return super().describe() | {
+            "teacher": self.teacher,
+            "feature_map": self.feature_map,
+            "grid": self.grid,
+            "anchors": self.anchors.tolist(),
+        }
 
     @property
     def has_anchors(self) -> bool:

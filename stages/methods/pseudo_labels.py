@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from avkd.errors import InvalidValueError
+from avkd.stages.detection.boxes import BoxTargets
 from avkd.stages.losses.confidence import (
     class_threshold_mask,
     class_thresholds,
@@ -82,7 +83,7 @@ def confident_clips(
 
 
 def take_clips(batch: Batch, places: Tensor) -> Batch:
-    """Those clips of a batch, by their places (N,)."""
+    """Those clips of a batch, by their places (N,), each once."""
     return replace(
         batch,
         clip_ids=tuple(batch.clip_ids[place] for place in places.tolist()),
@@ -90,8 +91,22 @@ def take_clips(batch: Batch, places: Tensor) -> Batch:
         num_steps=batch.num_steps[places],
         targets={name: take_targets(target, places) for name, target in batch.targets.items()},
         embeddings={name: value[places] for name, value in batch.embeddings.items()},
+        boxes={
+            name: take_boxes(boxes, places, len(batch.clip_ids))
+            for name, boxes in batch.boxes.items()
+        },
+        maps={key: maps[places] for key, maps in batch.maps.items()},
+        seen={name: seen[places] for name, seen in batch.seen.items()},
         labels=None if batch.labels is None else batch.labels[places],
     )
+
+
+def take_boxes(boxes: BoxTargets, places: Tensor, num_clips: int) -> BoxTargets:
+    """The boxes of those clips out of so many, with their new places; in the order they were."""
+    new_places = places.new_full((num_clips,), -1)
+    new_places[places] = torch.arange(len(places), device=places.device)
+    moved = replace(boxes, row=new_places[boxes.row])
+    return moved.keep(moved.row >= 0)
 
 
 def take_targets(target: Tensor | SparseTargets, places: Tensor) -> Tensor | SparseTargets:

@@ -35,6 +35,12 @@ def test_other_targets_are_refused(tmp_path: Path, recipe: Recipe) -> None:
         open_run(str(tmp_path), recipe, {**ORIGIN, "content_digest": "2", "teachers": {}})
 
 
+def test_a_run_goes_on_with_no_less_than_it_began_with(tmp_path: Path, recipe: Recipe) -> None:
+    open_run(str(tmp_path), recipe, {**ORIGIN, "initialised_from": {"weights_sha256": "w"}})
+    with pytest.raises(InvalidValueError, match="initialised_from differ from run"):
+        open_run(str(tmp_path), recipe, ORIGIN)
+
+
 def test_a_store_may_move(tmp_path: Path, recipe: Recipe) -> None:
     open_run(str(tmp_path), recipe, ORIGIN)
     assert open_run(str(tmp_path), recipe, {**ORIGIN, "store": "b"})

@@ -39,6 +39,20 @@ def test_runs_that_learned_from_something_else_are_another_group(own_runs):
     assert found == [("rows/tiny", (0, 1)), ("elsewhere", (1,))]
 
 
+def test_runs_that_each_started_from_their_own_seed_of_a_recipe_are_a_group(own_runs):
+    def start(run, recipe):
+        origin = json.loads((run / "run.json").read_text())
+        first = {"recipe_sha256": recipe, "weights_sha256": run.name}
+        (run / "run.json").write_text(json.dumps({**origin, "initialised_from": first}))
+
+    for name in ("seed-0", "seed-1"):
+        start(own_runs / "alone" / name, "counting")
+    copytree(own_runs / "alone" / "seed-1", own_runs / "elsewhere")
+    start(own_runs / "elsewhere", "another")
+    found = names_of(own_runs / "alone/seed-0", own_runs / "alone/seed-1", own_runs / "elsewhere")
+    assert found == [("rows/tiny", (0, 1)), ("elsewhere", (1,))]
+
+
 def test_where_the_store_lies_does_not_matter(own_runs):
     file = own_runs / "alone" / "seed-1" / "run.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "store": "/moved"}))

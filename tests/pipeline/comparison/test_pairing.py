@@ -153,7 +153,8 @@ def test_probes_have_no_clips_to_pair():
     assert pair.over_clips is None
     assert pair.over_seeds is not None
     assert pair.over_seeds.difference.mean == pytest.approx(0.25)
-    assert pair.notes == ("probes and boxes have no predictions by clip: no test over clips",)
+    (note,) = pair.notes
+    assert note == "probes, boxes and class maps have no predictions by clip: no test over clips"
 
 
 def test_trials_are_paired_line_by_line(tmp_path):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_every_variant_goes_to_json_and_back_and_builds_a_student(name: str, var
     method, student = build_student(recipe, learning_shape(recipe))
     needs = method.needs(student)
     assert needs.inputs
-    taught_by = (*needs.logits_of, *needs.embeddings_of, *needs.boxes_of)
+    taught_by = (*needs.logits_of, *needs.embeddings_of, *needs.boxes_of, *needs.class_maps_of)
     assert taught_by or recipe.data.label_column
     layers = student.encoder.layer_names if isinstance(student, Student) else ()
     assert recipe.evaluation.layer in (None, *layers)
@@ -45,27 +46,38 @@ def learning_shape(recipe: Recipe) -> LearningShape:
     asked = re.findall(r"efficientnet_lite\d", to_json(recipe)) or ["objects"]
     trained = re.findall(r"\b(?:av|audio)_teacher\b", to_json(recipe))
     rate = 16_000 if "voice" in to_json(recipe) else 22_050
+    class_maps = TargetShape(
+        num_steps=4, num_classes=0, map_classes=("road", "car"), map_size=(16, 32)
+    )
     return LearningShape(
         targets={
             "objects": TargetShape(num_steps=4, num_classes=10, embedding_size=64),
-            "cars": TargetShape(
-                num_steps=4,
-                num_classes=0,
-                box_classes=("vehicle",),
-                map_shapes={"features_0": (16, 13, 13)},
-            ),
+            **detectors(recipe),
             **{name: TargetShape(num_steps=0, num_classes=10) for name in trained},
+            "pixels": class_maps,
+            "truth": replace(class_maps, is_truth=True),
         },
         inputs={
             "waveform": InputShape(shape=(2, 5 * rate), sample_rate=rate, step_seconds=1.25),
             **{name: InputShape(shape=(1,)) for name in CAMERA},
             "frames": InputShape(shape=(4, 64, 128, 3)),
+            "frames_rgb": InputShape(shape=(4, 16, 32, 3)),
+            "frames_depth": InputShape(shape=(4, 16, 32, 1)),
+            "frames_thermal": InputShape(shape=(4, 16, 32, 1)),
             "alpha": InputShape(shape=(1,)),
             "beta": InputShape(shape=(1,)),
             **{name: InputShape(shape=(4, 64)) for name in asked},
         },
         class_names=tuple(f"class{number}" for number in range(10)),
     )
+
+
+def detectors(recipe: Recipe) -> dict[str, TargetShape]:
+    """One, or the three of recipes that are taught by several."""
+    maps = {"features_1": (32, 12, 20), "attention_1": (1, 12, 20), "attention_2": (1, 6, 10)}
+    shape = TargetShape(num_steps=4, num_classes=0, box_classes=("vehicle",), map_shapes=maps)
+    several = recipe.method.name in ("mm_distillnet", "counting")
+    return dict.fromkeys(("rgb", "depth", "thermal") if several else ("cars",), shape)
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -96,6 +108,11 @@ def test_an_unknown_recipe_or_variant_gets_close_matches(
 ) -> None:
     with pytest.raises(UnknownNameError, match=words):
         get_recipe(name, variant)
+
+
+def test_a_name_may_be_spelt_as_papers_do() -> None:
+    assert get_recipe("three-level") == get_recipe("three_level")
+    assert recipe_variants("mm-distillnet") == recipe_variants("mm_distillnet")
 
 
 def test_a_recipe_without_variants_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,10 @@
 A vehicle is the louder in the second microphone the further right it is, and its map says the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,8 @@ MAP = (3, 5, 7)
 CAMERA = ("camera_height_metres", "camera_pitch_degrees", "camera_distance_metres")
 Array = npt.NDArray[Any]
 Sound: TypeAlias = npt.NDArray[np.int16]
+BROKEN = ("decode_error", "broken")
+ONE_TEACHER: Mapping[str, Collection[int]] = {"rgb": (3,)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,27 +143,38 @@ def waveforms(places: Array) -> npt.NDArray[np.int16]:
     return heard.reshape(NUM_CLIPS, 2, -1).astype(np.int16)
 
 
-def fill(store: Store, spec: ProducerSpec, content: dict[str, Array]) -> None:
-    """Commit rows of every shard; of the detector row 3 failed."""
+def fill(
+    store: Store, spec: ProducerSpec, content: dict[str, Array], failed: Collection[int] = ()
+) -> None:
+    """Commit rows of every shard, of which some failed."""
     store.declare(spec)
     for shard in store.missing_shards(spec.name):
         rows = slice(shard * ROWS_PER_SHARD, (shard + 1) * ROWS_PER_SHARD)
         arrays: dict[str, Array | pa.Table] = {n: each[rows] for n, each in content.items()}
         if "boxes" in arrays:
             arrays["boxes"] = tabulate_boxes(content["boxes"][rows], rows.start)
-        failures = {3: ("decode_error", "broken")} if spec.kind == "teacher" and not shard else {}
+        failures = {row: BROKEN for row in failed if row // ROWS_PER_SHARD == shard}
         store.write_shard(spec.name, shard, arrays, failures=failures, timings={})
 
 
-def fill_detector(store: Store, name: str, class_names: tuple[str, ...]) -> None:
+def fill_detector(
+    store: Store,
+    name: str,
+    class_names: tuple[str, ...],
+    failed: Collection[int],
+    surest: float | Array = 1.0,
+) -> None:
+    """Scores are lowered by the factor ``surest``, one or (clips,)."""
     _, places = draw_places()
+    found = detections(places)
+    found[..., 4] *= np.reshape(surest, (-1, 1, 1))
     content = {
-        "boxes": detections(places),
+        "boxes": found,
         "features_0": feature_maps(places),
         "attention_0": feature_maps(places)[:, :, 0, :2, :3],
         "attention_0_scale": np.full((NUM_CLIPS, NUM_STEPS), 2.0, np.float32),
     }
-    fill(store, detector_spec(name, class_names), content)
+    fill(store, detector_spec(name, class_names), content, failed)
 
 
 @pytest.fixture(scope="session")
@@ -169,12 +183,21 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Street:
     return build_street(tmp_path_factory.mktemp("street"))
 
 
-def build_street(folder: Path, change: Callable[[Sound], Sound] = lambda sound: sound) -> Street:
-    """A street whose sound (clips, channels, samples) was changed."""
+def build_street(
+    folder: Path,
+    change: Callable[[Sound], Sound] = lambda sound: sound,
+    teachers: Mapping[str, Collection[int]] = ONE_TEACHER,
+    surest: Mapping[str, float | Array] = MappingProxyType({}),
+) -> Street:
+    """A street whose sound (clips, channels, samples) was changed.
+
+    ``teachers`` have failed in those rows, and are ``surest`` by that factor.
+    """
     num_steps, places = draw_places()
     store = Store.create(str(folder), clip_policy=asdict(POLICY), rows_per_shard=ROWS_PER_SHARD)
     store.plan_clips(plan(num_steps))
-    fill_detector(store, "rgb", ("sign", "vehicle"))
+    for name, failed in teachers.items():
+        fill_detector(store, name, ("sign", "vehicle"), failed, surest.get(name, 1.0))
     heard = change(waveforms(places))
     sound = OutputSpec(
         name="waveform",
@@ -205,3 +228,17 @@ def half_deaf_street(tmp_path_factory: pytest.TempPathFactory) -> Street:
     """The street with a second microphone that is dead."""
     mute = np.array([[1], [0]], np.int16)
     return build_street(tmp_path_factory.mktemp("half_deaf"), lambda sound: sound * mute)
+
+
+@pytest.fixture(scope="session")
+def street_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Street]:
+    """Builds a street of several ``teachers``, by the rows in which each has failed."""
+
+    def build(
+        teachers: Mapping[str, Collection[int]],
+        surest: Mapping[str, float | Array] = MappingProxyType({}),
+    ) -> Street:
+        folder = tmp_path_factory.mktemp("street")
+        return build_street(folder, teachers=teachers, surest=surest)
+
+    return build

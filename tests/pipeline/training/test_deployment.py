@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from shutil import copytree
 
@@ -80,6 +81,15 @@ def test_once_more_writes_only_where_the_weights_are_others(joint: str, tmp_path
     deploy_part(source, str(out.path), "audio")
     assert out.student_file.read_text() == text
     assert out.weights_file.read_bytes() == trained.read_bytes()
+
+
+def test_what_the_whole_started_from_is_told_of_its_parts(joint: str, tmp_path: Path) -> None:
+    source = tmp_path / "joint"
+    copytree(joint, source)
+    file, first = RunDir(path=source).student_file, {"recipe": "counting/tiny"}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "initialised_from": first}))
+    deploy_part(str(source), str(tmp_path / "out"), "audio")
+    assert load_clip_student(tmp_path / "out").description["initialised_from"] == first
 
 
 def test_branches_vote_as_they_do_in_the_teacher(joint: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from statistics import mean
 from typing import Any
 
@@ -13,7 +14,12 @@ import pytest
 import torch
 
 from avkd.errors import InvalidValueError, UnknownNameError
-from avkd.pipeline.recipe import DataConfig, Recipe, with_overrides
+from avkd.pipeline.evaluation.box_evaluation import evaluate_boxes
+from avkd.pipeline.evaluation.box_predictions import predict_boxes
+from avkd.pipeline.evaluation.box_request import BoxesRequest
+from avkd.pipeline.evaluation.row_predictions import WantedRows
+from avkd.pipeline.predict import describe_hearing, read_metadata
+from avkd.pipeline.recipe import DataConfig, MethodConfig, Recipe, with_overrides
 from avkd.pipeline.recipes.registry import get_recipe
 from avkd.pipeline.run_dir import RunDir
 from avkd.pipeline.train import TrainEvent, TrainReport, train_student
@@ -27,9 +33,10 @@ from avkd.pipeline.training.learning_set import (
 )
 from avkd.pipeline.training.loading import BatchOrder, Loader
 from avkd.pipeline.training.metrics_log import read_metrics
+from avkd.pipeline.training.notes import find_notes
 from avkd.pipeline.training.students import (
+    load_box_student,
     load_clip_student,
-    load_grid_student,
     load_student,
     read_learning_shape,
 )
@@ -43,6 +50,7 @@ NEEDS = Needs(
     maps_of=(("rgb", "features_0"), ("rgb", "attention_0")),
     min_box_score=0.3,
 )
+CAMERA = ("camera_height_metres", "camera_pitch_degrees", "camera_distance_metres")
 CHANGES = (
     "data.batch_size=5",
     "optimiser.learning_rate=3e-3",
@@ -149,7 +157,7 @@ def test_the_loss_falls_and_boxes_are_met(trained: Path) -> None:
 
 
 def test_a_loaded_student_says_where_it_hears_the_vehicle(street, trained: Path) -> None:
-    loaded = load_grid_student(trained)
+    loaded = load_box_student(trained)
     student = loaded.student
     assert not student.training
     assert (student.teacher, student.class_names, student.grid) == ("rgb", ("vehicle",), (5, 7))
@@ -171,13 +179,96 @@ def test_a_loaded_student_says_where_it_hears_the_vehicle(street, trained: Path)
 
 def test_the_run_says_what_its_student_is(street, trained: Path) -> None:
     described = json.loads(RunDir(path=trained).student_file.read_text())
-    student = load_grid_student(trained).student
+    student = load_box_student(trained).student
     assert described["box_classes"] == ["vehicle"]
     assert described["grid"] == [5, 7]
     assert described["anchors"] == student.anchors.tolist()
     assert described["targets"]["rgb"]["box_classes"] == ["sign", "vehicle"]
     learning = choose_learning_set(street.store, DataConfig(split="train"), (), None)
     assert read_learning_shape(RunDir(path=trained)) == learning.shape
+
+
+def test_runs_that_were_written_before_there_were_several_teachers_are_read(
+    trained: Path, tmp_path: Path
+) -> None:
+    copytree(trained, tmp_path / "old")
+    file = RunDir(path=tmp_path / "old").student_file
+    described = json.loads(file.read_text())
+    assert described.pop("teachers") == [described["teacher"]] == ["rgb"]
+    file.write_text(json.dumps(described))
+    loaded = load_box_student(tmp_path / "old")
+    assert loaded.student.teachers == ("rgb",)
+    assert loaded.description == described
+
+
+@pytest.fixture(scope="module")
+def taught_by_two(street_of, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A student of two detectors, with anchors over a pyramid, after one update."""
+    both = street_of({"rgb": (), "thermal": ()})
+    pyramid = {"picture_size": (32, 64), "strides": (8, 16), "pyramid_width": 8}
+    small = {"num_pyramid_cells": 1, "head_repeats": 1, "bottleneck": 8, "deconv_widths": (4, 4)}
+    options = {**pyramid, **small, "classes": ("vehicle",), "distillation": "none"}
+    recipe = replace(
+        with_overrides(tiny(), ["schedule.num_epochs=none", "schedule.num_updates=1"]),
+        name="two",
+        method=MethodConfig(name="mm_distillnet", options=options),
+    )
+    run: Path = tmp_path_factory.mktemp("runs") / "two"
+    report = train_student(both.store.url, str(run), recipe, device="cpu")
+    assert report.teachers == ("rgb", "thermal")
+    return both, run
+
+
+def test_a_student_of_two_teachers_says_boxes_and_who_they_were(
+    taught_by_two: tuple[Any, Path],
+) -> None:
+    street, run = taught_by_two
+    loaded = load_box_student(run)
+    assert loaded.student.teachers == ("rgb", "thermal")
+    assert loaded.description["teachers"] == ["rgb", "thermal"]
+    assert loaded.description["box_classes"] == ["vehicle"]
+    wanted = WantedRows(split="test")
+    said = predict_boxes(loaded, street.store, wanted, device=torch.device("cpu"))
+    assert (len(said), said.class_names) == (4, ("vehicle",))
+    hearing = describe_hearing(loaded)
+    assert (hearing.num_channels, hearing.step_seconds) == (2, 0.25)
+    assert read_metadata(loaded, dict.fromkeys(CAMERA, "1")).keys() == set(CAMERA)
+    with pytest.raises(InvalidValueError, match="says where boxes are and has no layers"):
+        load_student(run)
+
+
+def test_a_student_of_two_teachers_is_scored_beside_both(
+    taught_by_two: tuple[Any, Path],
+) -> None:
+    street, run = taught_by_two
+    request = BoxesRequest(run=str(run), store=street.store.url, against="thermal")
+    report = evaluate_boxes(request, teacher_targets=("rgb", "thermal"), device="cpu")
+    student, rgb, thermal = report.scores
+    assert (student.name, rgb.name, thermal.name) == ("student", "rgb", "thermal")
+    for name in ("", "-rgb", "-thermal"):
+        assert (run / f"boxes-test-against_thermal{name}.parquet").exists()
+
+
+def test_one_microphone_is_told_of_to_a_student_of_several_teachers(
+    taught_by_two: tuple[Any, Path], mono_street
+) -> None:
+    student = load_box_student(taught_by_two[1]).student
+    learning = choose_learning_set(mono_street.store, DataConfig(split="train"), (), None)
+    student.encoder.num_channels = 1
+    notes = find_notes(learning, student, find_learning_examples(learning))
+    assert "one microphone is heard" in notes[-1]
+
+
+def test_a_student_that_counts_says_so_to_who_asks_for_more(street, tmp_path: Path) -> None:
+    method = MethodConfig(name="counting", options={"classes": ("vehicle",)})
+    short = with_overrides(tiny(), ["schedule.num_epochs=none", "schedule.num_updates=1"])
+    recipe = replace(short, name="counting", method=method)
+    train_student(street.store.url, str(tmp_path), recipe, device="cpu")
+    described = json.loads(RunDir(path=tmp_path).student_file.read_text())
+    assert (described["teachers"], described["counted_classes"]) == (["rgb"], ["vehicle"])
+    for load in (load_box_student, load_clip_student, load_student):
+        with pytest.raises(InvalidValueError, match=r"counts boxes and says neither.*--init-from"):
+            load(tmp_path)
 
 
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(street, tmp_path: Path) -> None:
@@ -209,7 +300,7 @@ def test_a_student_of_words_says_no_boxes(store, recipe: Recipe, tmp_path: Path)
     short = with_overrides(recipe, ["schedule.num_epochs=none", "schedule.num_updates=1"])
     train_student(store.url, str(tmp_path), short, device="cpu")
     with pytest.raises(InvalidValueError, match="says what is heard, not where"):
-        load_grid_student(tmp_path)
+        load_box_student(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def test_every_tensor_moves_to_the_device() -> None:
         embeddings={"t": torch.zeros(2, 4, 7)},
         boxes={"rgb": make_boxes()},
         maps={("rgb", "features_0"): torch.zeros(2, 4, 3, 5, 7)},
+        seen={"rgb": torch.tensor([True, False])},
         full_steps=4,
         labels=torch.tensor([0, 1]),
     )
@@ -76,6 +77,7 @@ def test_every_tensor_moves_to_the_device() -> None:
     assert moved.labels is not None
     tensors = [moved.waveform, moved.num_steps, moved.labels, moved.embeddings["t"], dense]
     tensors += [moved.boxes["rgb"].boxes, moved.boxes["rgb"].step, *moved.maps.values()]
+    tensors += [moved.seen["rgb"]]
     assert {tensor.device.type for tensor in (*tensors, sparse.ids)} == {"meta"}
     assert (moved.maps.keys(), moved.full_steps) == (batch.maps.keys(), 4)
     assert moved.clip_ids == batch.clip_ids

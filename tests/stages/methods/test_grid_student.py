@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from torch import Tensor
@@ -8,6 +10,7 @@ from avkd.stages.detection.decoding import decode_steps
 from avkd.stages.detection.grid_network import GridNetwork, build_grid_head
 from avkd.stages.encoders.step_sound import StepSoundEncoder
 from avkd.stages.encoders.streams import InputShape, build_stream_encoder
+from avkd.stages.methods.box_student import BoxStudent
 from avkd.stages.methods.grid_student import GridStudent, decode_student_output
 
 RATE, NUM_STEPS = 4_000, 3
@@ -88,6 +91,24 @@ def test_boxes_are_decoded_with_the_students_own_anchors() -> None:
     assert len(decode_student_output(output, num_steps)) == 0, "a fresh student says nothing"
 
 
+@torch.no_grad()
+def test_it_says_its_boxes_itself_and_what_it_is() -> None:
+    student, num_steps = build().eval(), torch.tensor([3, 2])
+    said = student.say_boxes(inputs(), num_steps, score_threshold=0.001, max_boxes=4)
+    expected = decode_student_output(
+        student(inputs(), num_steps), num_steps, score_threshold=0.001, max_boxes=4
+    )
+    assert len(said) == 4 * 5
+    assert torch.equal(said.boxes, expected.boxes)
+    assert isinstance(student, BoxStudent)
+    assert (student.streams, student.teachers) == (("waveform", "camera"), ("rgb",))
+    told = json.loads(json.dumps(student.describe()))
+    assert told["teachers"] == [told["teacher"]] == ["rgb"]
+    assert (told["box_classes"], told["grid"]) == (["car", "van", "truck"], [5, 7])
+    assert told["anchors"] == ANCHORS.tolist()
+    assert told["feature_map"] == "features_2"
+
+
 def test_anchors_are_fitted_in_cells_and_saved_with_the_weights() -> None:
     student = build(torch.zeros(2, 2))
     assert not student.has_anchors
@@ -106,5 +127,7 @@ def test_without_anchors_nothing_can_be_decoded() -> None:
     output = build(torch.zeros(2, 2)).eval()(inputs(), torch.tensor([3, 3]))
     with pytest.raises(InvalidValueError, match="the student has no anchors; fit them"):
         decode_student_output(output, torch.tensor([3, 3]))
+    with pytest.raises(InvalidValueError, match="the student has no anchors; fit them"):
+        build(torch.zeros(2, 2)).say_boxes(inputs(), torch.tensor([3, 3]))
     with pytest.raises(InvalidValueError, match="2 anchors need as many different sizes"):
         build(torch.zeros(2, 2)).fit_anchors(torch.tensor([[0.1, 0.1]]))

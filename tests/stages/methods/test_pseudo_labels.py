@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 
 from avkd.errors import InvalidValueError
+from avkd.stages.detection.boxes import BoxTargets
 from avkd.stages.losses.kl import SparseTargets
 from avkd.stages.methods.batch import Batch
 from avkd.stages.methods.pseudo_labels import (
@@ -86,6 +87,17 @@ def test_some_clips_of_a_batch_are_a_batch() -> None:
         num_steps=torch.tensor([1, 2, 3]),
         targets={"dense": logits(0.9, 0.5, 0.1), "few": sparse(logits(0.9, 0.5, 0.1), 1)},
         embeddings={"dense": torch.eye(3)},
+        boxes={
+            "rgb": BoxTargets(
+                boxes=torch.rand(4, 4),
+                scores=torch.tensor([0.1, 0.2, 0.3, 0.4]),
+                classes=torch.zeros(4, dtype=torch.int64),
+                row=torch.tensor([0, 1, 2, 2]),
+                step=torch.tensor([0, 1, 0, 2]),
+            )
+        },
+        maps={("rgb", "features_0"): torch.arange(3.0).view(3, 1, 1, 1, 1)},
+        seen={"rgb": torch.tensor([True, True, False])},
         labels=torch.tensor([5, 6, 7]),
     )
     some = take_clips(batch, torch.tensor([2, 0]))
@@ -97,3 +109,12 @@ def test_some_clips_of_a_batch_are_a_batch() -> None:
     few = some.targets["few"]
     assert isinstance(few, SparseTargets)
     assert few.ids[:, 0].tolist() == [1, 0]
+    boxes = some.boxes["rgb"]
+    assert list(zip(boxes.row.tolist(), boxes.step.tolist(), strict=True)) == [
+        (1, 0),
+        (0, 0),
+        (0, 2),
+    ]
+    torch.testing.assert_close(boxes.scores, torch.tensor([0.1, 0.3, 0.4]))
+    assert some.maps["rgb", "features_0"].flatten().tolist() == [2, 0]
+    assert some.seen["rgb"].tolist() == [False, True]
