@@ -70,6 +70,7 @@ def build_tasks(request: ExtractRequest, plan: ExtractPlan, store: Store) -> tup
             teachers=tuple(each for each in roster.teachers if shard in missing[each.name]),
             waveform=roster.waveform if shard in missing.get(WAVEFORM, ()) else None,
             frames=roster.frames if shard in missing.get(FRAMES, ()) else None,
+            pictures=tuple(each for each in roster.pictures if shard in missing[each.name]),
             vectors=tuple(name for name in roster.vectors if shard in missing[name]),
             trained=tuple(run.request for run in roster.trained if shard in missing[run.name]),
             fingerprints={

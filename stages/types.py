@@ -17,6 +17,7 @@ from avkd.errors import InvalidValueError
 Tail: TypeAlias = Literal["keep", "drop"]
 Fit: TypeAlias = Literal["cover", "stretch"]
 Pixels: TypeAlias = Literal["rgb24", "gray16"]
+Resampling: TypeAlias = Literal["bicubic", "nearest"]
 Pictures: TypeAlias = npt.NDArray[Any]
 """uint8 (..., height, width, 3), or uint16 (..., height, width, 1) of ``gray16``."""
 RowStatus: TypeAlias = Literal[
@@ -31,6 +32,14 @@ RowStatus: TypeAlias = Literal[
     "not_finite",
     "skipped",
 ]
+
+CLASS_MAP = "class_map"
+"""The output of teachers that say the class of each pixel: uint8 (height, width) of places in its
+``class_names``."""
+IS_TRUTH = "is_truth"
+"""An attribute of a stored class map that nobody said: it is the corpus's own."""
+IGNORED_CLASS = 255
+"""In the truth of a class map: a pixel that counts for nothing. No class has that place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +91,8 @@ class FrameFormat:
     picture, each side scaled by its own: a fraction of it is that fraction of the native one."""
     pixels: Pixels = "rgb24"
     """``gray16`` takes pictures that are 16-bit gray in their file, with every bit."""
+    resampling: Resampling = "bicubic"
+    """``nearest`` keeps values that are names, such as the classes of a class map."""
 
     def __post_init__(self) -> None:
         if self.fit == "stretch" and self.crop_fraction != 1:
@@ -160,8 +171,8 @@ class TeacherOutput:
     class_names: tuple[str, ...] = ()
     activation: Literal["softmax", "sigmoid", "none"] = "none"
     """What turns logits into probabilities."""
-    dtype: Literal["float16", "float32"] = "float16"
-    """In the store."""
+    dtype: Literal["float16", "float32", "uint8"] = "float16"
+    """In the store. ``uint8`` holds classes, places in ``class_names``, which no average is of."""
     layout: Literal["dense", "boxes"] = "dense"
     """``boxes`` are given as (most, 6): x_min, y_min, x_max, y_max as fractions of the picture,
     score, class; a score of 0 says that there is none."""

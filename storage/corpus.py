@@ -45,6 +45,7 @@ def read_corpus(
     path_column: str = "path",
     id_column: str = "recording_id",
     vectors: Sequence[str] = (),
+    more_streams: Sequence[str] = (),
 ) -> tuple[Recording, ...]:
     """Read the recordings of a corpus: a table's in its order, a folder's by name.
 
@@ -53,13 +54,15 @@ def read_corpus(
         path_column: of a table; where it is not named, ``file`` serves as well.
         id_column: of a table; where it is not named and missing, the path is the id.
         vectors: columns of a table, of numbers or lists of numbers; they are metadata as well.
+        more_streams: columns of a table that name files as well, such as those of truth.
 
     Raises:
         CorpusError: the corpus is missing or empty, lacks a column, has an id twice, or something
             else than numbers in a vector.
     """
     if is_table(source):
-        recordings = _table_recordings(source, path_column, id_column, vectors)
+        streams = (*_STREAMS, *more_streams)
+        recordings = _table_recordings(source, path_column, id_column, vectors, streams)
     elif vectors:
         raise CorpusError(
             f"{source} is no table, so it has no column {vectors[0]!r}; "
@@ -151,11 +154,15 @@ class _Columns:
 
 
 def _table_recordings(
-    source: str, path_column: str, id_column: str, vectors: Sequence[str]
+    source: str,
+    path_column: str,
+    id_column: str,
+    vectors: Sequence[str],
+    streams: tuple[str, ...],
 ) -> tuple[Recording, ...]:
-    text = {path_column, id_column, *_PATH_COLUMNS, *_STREAMS} - set(vectors)
+    text = {path_column, id_column, *_PATH_COLUMNS, *streams} - set(vectors)
     table = read_table(source, text_columns=text)
-    columns = _choose_columns(source, table, path_column, id_column, tuple(vectors))
+    columns = _choose_columns(source, table, path_column, id_column, tuple(vectors), streams)
     folder = source.rpartition("/")[0] or ("/" if source.startswith("/") else ".")
     rows = table.to_pylist()
     plain = plain_vectors(source, rows, vectors)
@@ -171,31 +178,34 @@ def _choose_columns(
     path_column: str,
     id_column: str,
     vectors: tuple[str, ...],
+    streams: tuple[str, ...],
 ) -> _Columns:
     names = table.column_names
     for name in vectors:
         if name not in names:
             raise CorpusError(_no_column(source, name, names))
-    file_columns = {path_column, *_PATH_COLUMNS, *_STREAMS} - set(vectors)
+    file_columns = {path_column, *_PATH_COLUMNS, *streams} - set(vectors)
     has_files = not vectors or path_column != _PATH_COLUMNS[0] or bool(file_columns & set(names))
     if id_column not in names and (id_column != _ID_COLUMN or not has_files):
         raise CorpusError(_no_column(source, id_column, names))
     return _Columns(
-        path=_choose_path_column(source, names, path_column) if has_files else None,
-        streams=tuple(name for name in _STREAMS if name in file_columns and _is_text(table, name)),
+        path=_choose_path_column(source, names, path_column, streams) if has_files else None,
+        streams=tuple(name for name in streams if name in file_columns and _is_text(table, name)),
         recording_id=id_column,
         vectors=vectors,
         has_files=has_files,
     )
 
 
-def _choose_path_column(source: str, columns: Sequence[str], path_column: str) -> str | None:
+def _choose_path_column(
+    source: str, columns: Sequence[str], path_column: str, streams: Sequence[str]
+) -> str | None:
     if path_column in columns:
         return path_column
     if path_column == _PATH_COLUMNS[0]:
         if _PATH_COLUMNS[1] in columns:
             return _PATH_COLUMNS[1]
-        if any(name in columns for name in _STREAMS):
+        if any(name in columns for name in streams):
             return None
     raise CorpusError(_no_column(source, path_column, columns))
 

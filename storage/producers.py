@@ -13,7 +13,7 @@ from avkd.storage.arrays import (
     stored_arrays,
 )
 from avkd.storage.digest import fingerprint_digest
-from avkd.storage.schema import OutputSpec, ProducerKind, ProducerSpec
+from avkd.storage.schema import MAX_MAPPED_CLASSES, OutputSpec, ProducerKind, ProducerSpec
 from avkd.storage.sealed import canonical_json, seal, unseal
 
 _DTYPES = ("float16", "float32", "int16", "uint8")
@@ -209,6 +209,11 @@ def _check_spec(spec: ProducerSpec) -> None:
             raise InvalidValueError(
                 f"{spec.name}/{output.name}: shape {output.shape} needs one axis name each "
                 f"and sizes of 1 or more; axes are {output.axes}"
+            )
+        if output.holds_classes and len(output.class_names) > MAX_MAPPED_CLASSES:
+            raise InvalidValueError(
+                f"{spec.name}/{output.name}: {len(output.class_names)} classes do not fit uint8 "
+                f"values; merge them to {MAX_MAPPED_CLASSES} or fewer"
             )
         if output.layout == "sparse_logits" and not 1 <= output.num_kept <= output.shape[-1]:
             raise InvalidValueError(

@@ -12,6 +12,8 @@ Layout: TypeAlias = Literal["dense", "sparse_logits", "boxes"]
 ProducerKind: TypeAlias = Literal["teacher", "input"]
 
 SCHEMA_VERSION = 1
+MAX_MAPPED_CLASSES = 255
+"""Of values that are classes: 255 itself stands for what is to be ignored, and is never stored."""
 SPARSE_TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 STATUSES = (
     "ok",
@@ -45,6 +47,11 @@ class OutputSpec:
     class_names: tuple[str, ...] = ()
     attributes: Mapping[str, object] = field(default_factory=dict)
     """What a reader must know beside the array: sample_rate, activation, channel rule, ..."""
+
+    @property
+    def holds_classes(self) -> bool:
+        """Whether its values are places in ``class_names``, as those of a class map are."""
+        return self.layout == "dense" and self.dtype == "uint8" and bool(self.class_names)
 
 
 @dataclass(frozen=True, kw_only=True)

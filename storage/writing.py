@@ -82,7 +82,8 @@ def stored_values(
         has_data: (rows_per_shard,).
 
     Raises:
-        InvalidValueError: the shape is another, or the dtype would lose its kind.
+        InvalidValueError: the shape is another, the dtype would lose its kind, or a value is no
+            class of the output.
     """
     expected = (len(has_data), *output.shape)
     source = np.dtype("float32") if output.layout == "sparse_logits" else np.dtype(output.dtype)
@@ -96,7 +97,10 @@ def stored_values(
         stored: tuple[AnyArray, ...] = (sparse.values, sparse.ids, sparse.lse)
     else:
         stored = (_cast(values, source),)
-    return tuple(_blank(each, ~has_data) for each in stored)
+    blanked = tuple(_blank(each, ~has_data) for each in stored)
+    if output.holds_classes:
+        _check_classes(output, blanked[0])
+    return blanked
 
 
 def row_pieces(stored: Sequence[AnyArray]) -> Iterator[Pieces]:
@@ -165,6 +169,15 @@ def _cast(values: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
         limits = np.finfo(np.float16)
         values = np.clip(values, limits.min, limits.max)
     return values.astype(dtype, copy=False)
+
+
+def _check_classes(output: OutputSpec, values: AnyArray) -> None:
+    highest = int(values.max(initial=0))
+    if highest >= len(output.class_names):
+        raise InvalidValueError(
+            f"output {output.name!r} holds the class {highest}, but its classes are 0 to "
+            f"{len(output.class_names) - 1}"
+        )
 
 
 def _blank(values: AnyArray, rows: npt.NDArray[np.bool_]) -> AnyArray:

@@ -1,7 +1,4 @@
-"""Batches of an update, and how their pictures are changed: pure functions of seed and update.
-
-So a run that was interrupted goes on as if it had not been, with no state but the network's.
-"""
+"""Batches of a detector's updates: pictures changed by chance, and their boxes as well."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +11,7 @@ from torch import Tensor
 from avkd.pipeline.detector_training.pictures import LabelledPictures
 from avkd.pipeline.detector_training.recipe import DetectorData
 from avkd.pipeline.detector_training.truth import PictureTruth
-from avkd.stages.teachers.detector import prepare_pictures
+from avkd.pipeline.picture_training.batches import show_changed
 from avkd.stages.teachers.pyramid_loss import LabelledBoxes
 
 
@@ -34,20 +31,6 @@ class Batch:
         )
 
 
-def count_batches(num_pictures: int, batch_size: int) -> int:
-    """Batches of an epoch: whole ones, or a single smaller one."""
-    return max(1, num_pictures // batch_size)
-
-
-def choose_places(
-    num_pictures: int, batch_size: int, seed: int, update: int
-) -> npt.NDArray[np.int64]:
-    """Which pictures update 0, 1, ... learns from; each at most once in an epoch."""
-    epoch, number = divmod(update, count_batches(num_pictures, batch_size))
-    order = np.random.default_rng([*b"order", seed, epoch]).permutation(num_pictures)
-    return np.asarray(order[number * batch_size : (number + 1) * batch_size], np.int64)
-
-
 def build_batch(
     pictures: LabelledPictures,
     places: npt.NDArray[np.int64],
@@ -56,35 +39,12 @@ def build_batch(
     update: int,
 ) -> Batch:
     """Prepare the pictures at those places as the detector sees them, changed by chance."""
-    rng = np.random.default_rng([*b"changes", seed, update])
-    chances, gains, contrasts = rng.uniform(size=(3, len(places)))
-    is_mirrored = chances < data.flip
-    frames = pictures.frames(places)
-    # Mirrored as bytes, which is a quarter of the work.
-    frames[is_mirrored] = frames[is_mirrored, :, ::-1]
-    shown = prepare_pictures(torch.from_numpy(frames), data.value_range)
-    if data.stream == "rgb" and data.value_range is None and data.brightness:
-        shown = change_light(
-            shown,
-            1 + data.brightness * (2 * gains - 1),
-            1 + data.brightness * (2 * contrasts - 1),
-        )
+    shown, is_mirrored = show_changed(pictures, places, data, seed, update)
     truth = [
         _in_pixels(pictures.truth[place], data.picture_size, mirrors=bool(mirrors))
         for place, mirrors in zip(places, is_mirrored, strict=True)
     ]
     return Batch(pictures=shown, truth=truth)
-
-
-def change_light(
-    pictures: Tensor, gains: npt.NDArray[np.float64], contrasts: npt.NDArray[np.float64]
-) -> Tensor:
-    """Multiply the brightness of each picture, and what differs from its mean by its contrast."""
-    gain, contrast = (
-        torch.from_numpy(each).float()[:, None, None, None] for each in (gains, contrasts)
-    )
-    mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
-    return torch.addcmul(mean * (1 - contrast) * gain, pictures, contrast * gain).clamp_(0, 1)
 
 
 def _in_pixels(truth: PictureTruth, size: tuple[int, int], *, mirrors: bool) -> LabelledBoxes:

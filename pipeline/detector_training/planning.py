@@ -1,12 +1,11 @@
 """Which pictures of which recordings are learned from, as data: no file is opened."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from avkd.errors import CorpusError, InvalidValueError
+from avkd.errors import InvalidValueError
 from avkd.pipeline.detector_training.recipe import DetectorData
 from avkd.pipeline.detector_training.truth import (
     SAME_INSTANT_SECONDS,
@@ -14,6 +13,7 @@ from avkd.pipeline.detector_training.truth import (
     Truth,
     show_nothing,
 )
+from avkd.pipeline.picture_training.pictures import count_thinning
 from avkd.storage.schema import Recording
 
 
@@ -43,26 +43,6 @@ class PicturePlan:
         return sum(len(each.pictures) for each in self.recordings)
 
 
-def choose_recordings(
-    source: str, recordings: Sequence[Recording], split: str | None
-) -> tuple[Recording, ...]:
-    """Give the recordings of a split, or all.
-
-    Raises:
-        CorpusError: there is none.
-    """
-    if split is None:
-        return tuple(recordings)
-    chosen = tuple(each for each in recordings if each.metadata.get("split") == split)
-    if not chosen:
-        splits = sorted({str(each.metadata.get("split")) for each in recordings})
-        raise CorpusError(
-            f"{source} has no recording of split {split!r}; its column split has "
-            f"{', '.join(splits)}"
-        )
-    return chosen
-
-
 def plan_pictures(recordings: Sequence[Recording], truth: Truth, data: DetectorData) -> PicturePlan:
     """Choose the pictures of recordings that have the stream and any row of truth.
 
@@ -81,8 +61,7 @@ def plan_pictures(recordings: Sequence[Recording], truth: Truth, data: DetectorD
             "split, or another --split"
         )
     listed = [list_pictures(each, truth) for each in seen]
-    num_bytes = sum(map(len, listed)) * count_bytes(data)
-    every = max(1, math.ceil(num_bytes / (data.max_gigabytes * 1e9)))
+    every = count_thinning(sum(map(len, listed)), data.frame_format, data.max_gigabytes)
     return PicturePlan(
         recordings=tuple(
             RecordingPlan(recording=recording, pictures=tuple(pictures[::every]))
@@ -108,9 +87,3 @@ def list_pictures(recording: Recording, truth: Truth) -> Sequence[PictureTruth]:
         if np.abs(times - instant).min() > SAME_INSTANT_SECONDS
     ]
     return sorted([*pictures, *empty], key=lambda each: each.time_seconds)
-
-
-def count_bytes(data: DetectorData) -> int:
-    """Count the bytes of one decoded picture."""
-    frame_format = data.frame_format
-    return math.prod(frame_format.picture_shape) * np.dtype(frame_format.dtype).itemsize

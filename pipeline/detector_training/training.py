@@ -1,54 +1,42 @@
 """Training a detector from a labelled corpus: truth and pictures to updates to a teacher."""
 
+import hashlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
-from avkd.errors import InterruptedRunError, InvalidValueError
-from avkd.pipeline.detector_training.folder import (
-    begin_run,
-    finish_run,
-    is_finished,
-    refuse_other_run,
-)
+from avkd.errors import InvalidValueError
 from avkd.pipeline.detector_training.pictures import LabelledPictures, decode_pictures
-from avkd.pipeline.detector_training.planning import (
-    PicturePlan,
-    choose_recordings,
-    plan_pictures,
-)
+from avkd.pipeline.detector_training.planning import PicturePlan, plan_pictures
 from avkd.pipeline.detector_training.recipe import DetectorRecipe
 from avkd.pipeline.detector_training.scoring import Scores, score_detector
 from avkd.pipeline.detector_training.truth import Truth, read_labels
-from avkd.pipeline.detector_training.updates import Learner, Trained, run_updates
-from avkd.pipeline.signals import StopRequest, watch_signals
-from avkd.pipeline.training.examples import is_held_out
-from avkd.stages.teachers.detector_folder import read_description
+from avkd.pipeline.detector_training.updates import Learner
+from avkd.pipeline.picture_training.folder import begin_run, finish_run, refuse_other_run
+from avkd.pipeline.picture_training.pictures import split_pictures
+from avkd.pipeline.picture_training.running import (
+    OnProgress,
+    TrainingReport,
+    TrainingRequest,
+    build_seeded,
+    choose_recordings,
+    find_device,
+    stoppable,
+    train_each,
+)
+from avkd.pipeline.picture_training.updates import Trained, run_updates
+from avkd.pipeline.signals import watch_signals
+from avkd.stages.teachers.detector_folder import DETECTOR_FOLDER, read_description
 from avkd.stages.teachers.pyramid_detector import PyramidDetector, build_pyramid
 from avkd.storage.corpus import read_corpus
 
-Device: TypeAlias = Literal["auto", "cpu"]
-OnProgress: TypeAlias = Callable[[str, int, int, str], None]
-"""Told what is done, how much of it, of how much, and a remark."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectorRequest:
-    """One training; equal requests are the same run."""
-
-    corpus: str
-    """Folder, glob, table or URL (storage/corpus.py)."""
-    truth: str
-    """Table of boxes (detector_training/truth.py)."""
-    run: str
-    """Folder, new or to go on with."""
-    recipe: DetectorRecipe
-    device: Device = "auto"
+DetectorRequest: TypeAlias = TrainingRequest[DetectorRecipe]
+"""Its truth is a table of boxes (detector_training/truth.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +70,7 @@ class TrainingFacts:
     """Of held-out recordings, by group; ``all`` is all of them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DetectorReport:
-    """What a training did."""
-
-    run: str
-    stream: str
-    class_names: tuple[str, ...]
-    facts: TrainingFacts
-    first_update: int
-    """Where this session began: above 0 when it went on from a checkpoint."""
-    seconds: float
-    was_finished: bool
-    """The run was finished before; nothing was done."""
+DetectorReport: TypeAlias = TrainingReport[TrainingFacts]
 
 
 def train_detector(
@@ -113,19 +89,20 @@ def train_detector(
     """
     started = time.monotonic()
     folder = Path(request.run)
-    refuse_other_run(folder, request.recipe)
-    if is_finished(folder):
+    refuse_other_run(DETECTOR_FOLDER, folder, request.recipe)
+    if DETECTOR_FOLDER.is_finished(folder):
         return _report_finished(request, started)
     with watch_signals() as stop:
         truth, plan = plan_training(request)
-        tell = _stoppable(stop, on_progress)
+        tell = stoppable(stop, on_progress)
         pictures = decode_pictures(
             plan,
             request.recipe.data,
             on_picture=lambda done, total: tell("pictures", done, total, ""),
         )
         learned, held_out = _split(pictures, request.recipe.data.validation_fraction)
-        begin_run(folder, request.recipe, plan)
+        content = digest_plan(plan)
+        begin_run(DETECTOR_FOLDER, folder, request.recipe, content, truth="boxes")
         learner = _build_learner(request, truth, learned)
         trained = run_updates(
             learner,
@@ -135,7 +112,7 @@ def train_detector(
     scores = score_detector(learner.network, held_out, request.recipe.data, learner.device)
     facts = _gather_facts(truth, plan, learned, held_out, trained, scores)
     description = request.recipe.describe(truth.class_names, asdict(facts))
-    finish_run(folder, learner.network, description)
+    finish_run(DETECTOR_FOLDER, folder, learner.network, description.to_json())
     return DetectorReport(
         run=request.run,
         stream=request.recipe.data.stream,
@@ -157,18 +134,7 @@ def train_detectors(
 
     No seed is the recipe's own. Raises what ``train_detector`` raises.
     """
-    chosen = tuple(dict.fromkeys(seeds)) or (request.recipe.seed,)
-    return tuple(
-        train_detector(
-            replace(
-                request,
-                run=request.run if len(chosen) == 1 else f"{request.run}/seed-{seed}",
-                recipe=replace(request.recipe, seed=seed),
-            ),
-            on_progress=on_progress,
-        )
-        for seed in chosen
-    )
+    return train_each(request, seeds, lambda each: train_detector(each, on_progress=on_progress))
 
 
 def plan_training(request: DetectorRequest) -> tuple[Truth, PicturePlan]:
@@ -185,19 +151,6 @@ def plan_training(request: DetectorRequest) -> tuple[Truth, PicturePlan]:
     return truth, plan_pictures(recordings, truth, data)
 
 
-def _stoppable(stop: StopRequest, on_progress: OnProgress) -> OnProgress:
-    """End the run where it has nothing to keep yet."""
-
-    def tell(what: str, done: int, total: int, remark: str) -> None:
-        on_progress(what, done, total, remark)
-        if stop.received:
-            raise InterruptedRunError(
-                f"stopped by a signal at picture {done} of {total}; the same command begins again"
-            )
-
-    return tell
-
-
 def _split(
     pictures: LabelledPictures, fraction: float
 ) -> tuple[LabelledPictures, LabelledPictures]:
@@ -206,8 +159,7 @@ def _split(
     Raises:
         InvalidValueError: There is no box to learn from.
     """
-    is_out = np.array([is_held_out(r.recording_id, fraction) for r in pictures.recordings], bool)
-    learned, held_out = pictures.take(~is_out), pictures.take(is_out)
+    learned, held_out = split_pictures(pictures, fraction)
     if not any((~each.is_ignored).any() for each in learned.truth):
         raise InvalidValueError(
             f"{len(learned)} pictures to learn from show nothing to find, {len(held_out)} are held "
@@ -217,9 +169,7 @@ def _split(
 
 
 def _build_learner(request: DetectorRequest, truth: Truth, learned: LabelledPictures) -> Learner:
-    recipe = request.recipe
-    has_cuda = request.device == "auto" and torch.cuda.is_available()
-    device = torch.device("cuda" if has_cuda else "cpu")
+    recipe, device = request.recipe, find_device(request.device)
     network = build_first(recipe, truth.class_names).to(device)
     return Learner(
         recipe=recipe,
@@ -232,9 +182,19 @@ def _build_learner(request: DetectorRequest, truth: Truth, learned: LabelledPict
 
 def build_first(recipe: DetectorRecipe, class_names: tuple[str, ...]) -> PyramidDetector:
     """Build the network with the first weights of the recipe's seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        return build_pyramid(recipe.describe(class_names, {}))
+    return build_seeded(recipe.seed, lambda: build_pyramid(recipe.describe(class_names, {})))
+
+
+def digest_plan(plan: PicturePlan) -> str:
+    """Give the sha256 in hex of what is learned from: recordings, instants and boxes."""
+    digest = hashlib.sha256()
+    for each in plan.recordings:
+        digest.update(f"{each.recording.recording_id}\n".encode())
+        for picture in each.pictures:
+            digest.update(f"{picture.time_seconds!r} {len(picture.boxes)}\n".encode())
+            for array in (picture.boxes, picture.classes, picture.is_ignored):
+                digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _gather_facts(
@@ -247,8 +207,8 @@ def _gather_facts(
 ) -> TrainingFacts:
     is_ignored = np.concatenate([each.is_ignored for each in learned.truth])
     return TrainingFacts(
-        num_recordings=_count_recordings(learned),
-        num_held_out_recordings=_count_recordings(held_out),
+        num_recordings=learned.num_recordings,
+        num_held_out_recordings=held_out.num_recordings,
         num_without_truth=plan.num_without_truth,
         num_without_stream=plan.num_without_stream,
         num_pictures=len(learned),
@@ -263,10 +223,6 @@ def _gather_facts(
         loss=trained.loss,
         scores=scores,
     )
-
-
-def _count_recordings(pictures: LabelledPictures) -> int:
-    return len({each.recording_id for each in pictures.recordings})
 
 
 def _report_finished(request: DetectorRequest, started: float) -> DetectorReport:

@@ -6,12 +6,9 @@ on. A slot without a picture is zero, the last batch is padded, and a batch with
 not computed.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
-import numpy.typing as npt
 
-from avkd.stages.teachers.declaration import Teacher
+from avkd.stages.teachers.declaration import Predictions, Teacher
 from avkd.stages.types import Pictures
 
 
@@ -19,7 +16,7 @@ class FrameBatches:
     """One teacher's batches over one shard; holds one batch of pictures at a time."""
 
     def __init__(self, teacher: Teacher, num_slots: int) -> None:
-        """Make room for the results: float32 (num_slots, *shape) an output."""
+        """Make room for the results: (num_slots, *shape) an output, uint8 or float32."""
         declaration = teacher.declaration
         size = declaration.frame_format
         self._teacher = teacher
@@ -28,7 +25,9 @@ class FrameBatches:
         self._frames: Pictures = np.zeros((self._batch_size, *size.picture_shape), size.dtype)
         self._is_real = np.zeros(self._batch_size, bool)
         self._results = {
-            output.name: np.zeros((num_slots, *output.shape), np.float32)
+            output.name: np.zeros(
+                (num_slots, *output.shape), np.uint8 if output.dtype == "uint8" else np.float32
+            )
             for output in declaration.outputs
         }
         self.is_seen = np.zeros(num_slots, bool)
@@ -47,7 +46,7 @@ class FrameBatches:
             self._is_real[begin : begin + len(part)] = True
             slot, frames = slot + len(part), frames[len(part) :]
 
-    def finish(self) -> Mapping[str, npt.NDArray[np.float32]]:
+    def finish(self) -> Predictions:
         """Compute what is left and give the results; slots without a picture are zero."""
         self._compute()
         return self._results

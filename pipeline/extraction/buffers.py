@@ -69,7 +69,7 @@ class TeacherBuffer:
             self._batches.put(row * self._shape[1] * self._shape[2], frames)
 
     def finish(self) -> ShardContent:
-        """Look at what is left and give all rows, as float32."""
+        """Look at what is left and give all rows, as float32, or uint8 where the output is."""
         results = self._batches.finish()
         is_seen = self._batches.is_seen.reshape(self._shape)
         arrays = {

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from avkd.errors import InvalidValueError
+from avkd.pipeline.extraction.pictures import StoredPictures, stored_pictures
 from avkd.pipeline.extraction.policy import read_policy as read_policy
 from avkd.pipeline.extraction.producers import (
     FRAMES,
@@ -91,6 +92,25 @@ def choose_frames(
     return asked
 
 
+def choose_pictures(
+    request: ExtractRequest, store: Store | None, producers: Mapping[str, ProducerSpec]
+) -> tuple[StoredPictures, ...]:
+    """Give the pictures of streams to cache; what a store has goes on.
+
+    Raises:
+        InvalidValueError: if the request and the store differ.
+    """
+    found = (stored_pictures(spec) for spec in producers.values())
+    chosen = {each.name: each for each in found if each is not None}
+    for asked in request.pictures:
+        if store is not None and asked.name in chosen:
+            _refuse_change(
+                asked.name, _say_pictures(asked), _say_pictures(chosen[asked.name]), store.url
+            )
+        chosen[asked.name] = asked
+    return tuple(chosen.values())
+
+
 def choose_vectors(
     request: ExtractRequest, producers: Mapping[str, ProducerSpec]
 ) -> tuple[str, ...]:
@@ -116,6 +136,8 @@ def _refuse_media(request: ExtractRequest) -> None:
     """Refuse what asks for pictures, sound or their cutting where there are no files."""
     asked = {name: getattr(request, name) for name in asdict(ClipPolicy())}
     asked |= {"frames_size": request.frames_size, "inputs": request.inputs}
+    asked |= {"pictures": ", ".join(map(_say_pictures, request.pictures)) or None}
+    asked |= {"class_maps": ", ".join(each.name for each in request.class_maps) or None}
     for name, value in asked.items():
         if value not in (None, "none"):
             raise InvalidValueError(
@@ -130,6 +152,12 @@ def _say_sound(asked: WaveformFormat | str | None) -> str | None:
     is_all = asked.channels == "all"
     kept = f"num_channels {asked.num_channels}" if is_all else f"channels {asked.channels}"
     return f"at {asked.sample_rate} Hz with {kept}"
+
+
+def _say_pictures(pictures: StoredPictures) -> str:
+    width, height = pictures.size
+    limits = "".join(f":{limit:g}" for limit in pictures.value_range or ())
+    return f"{pictures.stream}{limits}@{width}x{height}"
 
 
 def _say_size(frames: FrameFormat) -> str:

@@ -15,6 +15,7 @@ from avkd.pipeline.extraction.buffers import (
     TeacherBuffer,
     WaveformBuffer,
 )
+from avkd.pipeline.extraction.pictures import StoredPicturesBuffer
 from avkd.pipeline.extraction.producers import (
     FRAMES,
     WAVEFORM,
@@ -126,6 +127,9 @@ def _build_buffers(
     if task.frames is not None:
         view = _find_view(views, STUDENT_STREAM, task.frames)
         buffers[view].append(FramesBuffer(producers[FRAMES], task.frames, num_rows))
+    for each in task.pictures:
+        kept = StoredPicturesBuffer(producers[each.name], each, num_rows)
+        buffers[_find_view(views, each.stream, each.frame_format)].append(kept)
     return buffers
 
 
@@ -143,6 +147,7 @@ def list_views(task: ShardTask, teachers: Sequence[TeacherDeclaration]) -> tuple
     """
     wanted = [(teacher.stream, teacher.frame_format) for teacher in teachers]
     wanted += [(STUDENT_STREAM, task.frames)] if task.frames else []
+    wanted += [(each.stream, each.frame_format) for each in task.pictures]
     formats: dict[tuple[str, Pixels], dict[FrameFormat, None]] = {}
     for stream, frame_format in sorted(wanted, key=lambda each: each[0] != STUDENT_STREAM):
         formats.setdefault((stream, frame_format.pixels), {})[frame_format] = None

@@ -55,6 +55,7 @@ def plan_extraction(
         path_column=request.path_column,
         id_column=request.id_column,
         vectors=choose_vectors(request, stored),
+        more_streams=tuple(each.stream for each in request.class_maps),
     )
     policy = choose_policy(request, store, recordings)
     roster = settle_roster(request, store, stored, policy, recordings)

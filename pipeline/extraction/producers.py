@@ -27,14 +27,10 @@ def describe_teacher(
         sparse_top_k: how many of the largest softmax logits are kept; 0 keeps all.
 
     Raises:
-        InvalidValueError: boxes of several pictures a step, which no average is of.
+        InvalidValueError: boxes or classes of several pictures a step, which no average is of.
     """
-    has_boxes = any(output.layout == "boxes" for output in declaration.outputs)
-    if has_boxes and policy.frames_per_step != 1:
-        raise InvalidValueError(
-            f"teacher {declaration.name!r} gives the boxes of one picture a step, not of "
-            f"{policy.frames_per_step}; extract with --frames-per-step 1 and shorter steps"
-        )
+    if policy.frames_per_step != 1:
+        _refuse_averages(declaration, policy)
     return ProducerSpec(
         kind="teacher",
         name=declaration.name,
@@ -148,6 +144,17 @@ def describe_output(
         class_names=output.class_names,
         attributes={"activation": output.activation, **output.attributes},
     )
+
+
+def _refuse_averages(declaration: TeacherDeclaration, policy: ClipPolicy) -> None:
+    """Boxes, and the classes of pixels, are of one picture."""
+    for output in declaration.outputs:
+        if output.layout == "boxes" or output.dtype == "uint8":
+            said = "boxes" if output.layout == "boxes" else output.name
+            raise InvalidValueError(
+                f"teacher {declaration.name!r} gives the {said} of one picture a step, not of "
+                f"{policy.frames_per_step}; extract with --frames-per-step 1 and shorter steps"
+            )
 
 
 def _describe_boxes(output: TeacherOutput, num_steps: int | None) -> OutputSpec:

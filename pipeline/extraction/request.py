@@ -7,6 +7,7 @@ from typing import Literal
 
 from avkd.errors import InvalidValueError
 from avkd.pipeline.executor import ExecutorName, check_executor
+from avkd.pipeline.extraction.pictures import StoredClassMaps, StoredPictures
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import Tail, WaveformFormat
 from avkd.storage.layout import check_name
@@ -33,6 +34,10 @@ class ExtractRequest:
     """The waveform to cache beside the targets; a new store caches it unless told ``none``."""
     frames_size: tuple[int, int] | None = None
     """Width and height of pictures to cache for students."""
+    pictures: tuple[StoredPictures, ...] = ()
+    """Pictures of streams to cache for students, each stretched to its size."""
+    class_maps: tuple[StoredClassMaps, ...] = ()
+    """True class maps to store; their class names are those of the corpus."""
     vectors: tuple[str, ...] = ()
     """Columns of the corpus, of numbers or lists of numbers, to store as student inputs."""
     sparse_top_k: int | None = None
@@ -56,7 +61,7 @@ class ExtractRequest:
                 f"two teachers of one name among {', '.join(names)}; tell them apart by NAME=FAMILY"
             )
         has_inputs = self.inputs != "none" or self.frames_size or self.vectors
-        if not names and not has_inputs:
+        if not (names or has_inputs or self.pictures or self.class_maps):
             raise InvalidValueError("neither teachers nor inputs are asked for; name a teacher")
         self._check_inputs(names)
         check_executor(self.executor, num_workers=self.num_workers, scheduler=self.scheduler)
@@ -75,8 +80,14 @@ class ExtractRequest:
             raise InvalidValueError(f"frames {width}x{height} must be 1 pixel or more each way")
         for name in self.vectors:
             check_name("vector", name)
-        taken = Counter([*MEDIA_INPUTS, *teachers, *self.vectors])
-        for name in (*teachers, *self.vectors):
+        pictures = [each.name for each in self.pictures]
+        if len(set(pictures)) < len(pictures):
+            raise InvalidValueError(
+                f"two sizes or ranges of one stream among {', '.join(pictures)}; cache one"
+            )
+        maps = [each.name for each in self.class_maps]
+        taken = Counter([*MEDIA_INPUTS, *pictures, *teachers, *maps, *self.vectors])
+        for name in (*teachers, *maps, *self.vectors):
             if taken[name] > 1:
                 raise InvalidValueError(
                     f"{name!r} names two things in one store; give a teacher another name by "

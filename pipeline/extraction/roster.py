@@ -1,10 +1,17 @@
 """Who takes part in an extraction: teachers and student inputs, each as the store knows it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avkd.errors import InvalidValueError
-from avkd.pipeline.extraction.choices import choose_frames, choose_vectors, choose_waveform
+from avkd.pipeline.evaluation.class_truth import read_class_names
+from avkd.pipeline.extraction.choices import (
+    choose_frames,
+    choose_pictures,
+    choose_vectors,
+    choose_waveform,
+)
+from avkd.pipeline.extraction.pictures import AnyPictures, StoredClassMaps
 from avkd.pipeline.extraction.producers import (
     adopt_stored,
     describe_frames,
@@ -38,6 +45,8 @@ class Roster:
     """Of pictures; resolved."""
     waveform: WaveformFormat | None = None
     frames: FrameFormat | None = None
+    pictures: tuple[AnyPictures, ...] = ()
+    """Of streams, as student inputs and as true class maps."""
     vectors: tuple[str, ...] = ()
     trained: tuple[TrainedRun, ...] = ()
     """Each after those it looks at."""
@@ -73,6 +82,7 @@ def settle_roster(
     ]
     teachers: tuple[TeacherRequest, ...] = ()
     waveform = frames = None
+    pictures: tuple[AnyPictures, ...] = ()
     if policy is None:
         _refuse_teachers(of_pictures, request.corpus)
     else:
@@ -80,15 +90,20 @@ def settle_roster(
         _refuse_unseen_streams(teachers, recordings, request.corpus)
         waveform = choose_waveform(request, store, stored)
         frames = choose_frames(request, store, stored)
+        maps = [_name_classes(each, recordings, request.corpus) for each in request.class_maps]
+        pictures = (*choose_pictures(request, store, stored), *maps)
+        _refuse_unseen_pictures(pictures, recordings, request, stored)
         specs += [_describe(each, policy, request.sparse_top_k, stored) for each in teachers]
         specs += [] if waveform is None else [describe_waveform(waveform, policy)]
         specs += [] if frames is None else [describe_frames(frames, policy)]
+        specs += [each.describe(policy) for each in pictures]
     trained = order_by_inputs(runs)
     specs += _describe_trained(trained, request.sparse_top_k, stored, specs)
     return Roster(
         teachers=teachers,
         waveform=waveform,
         frames=frames,
+        pictures=pictures,
         vectors=vectors,
         trained=trained,
         producers=tuple(specs),
@@ -113,6 +128,31 @@ def _refuse_unseen_streams(
                 f"teacher {teacher.name!r} looks at the stream {teacher.stream!r}, which no "
                 f"recording of {corpus} has; name the files in a column {teacher.stream!r}"
             )
+
+
+def _refuse_unseen_pictures(
+    pictures: Sequence[AnyPictures],
+    recordings: Sequence[Recording],
+    request: ExtractRequest,
+    stored: Producers,
+) -> None:
+    """As for teachers; what a store has goes on, whatever more recordings lack."""
+    for each in pictures:
+        is_new = each.name not in stored
+        if is_new and not any(each.stream in one.streams for one in recordings):
+            raise InvalidValueError(
+                f"{each.name!r} are pictures of the stream {each.stream!r}, which no recording of "
+                f"{request.corpus} has; name the files in a column {each.stream!r}"
+            )
+
+
+def _name_classes(
+    maps: StoredClassMaps, recordings: Sequence[Recording], corpus: str
+) -> StoredClassMaps:
+    shown = [each for each in recordings if maps.stream in each.streams]
+    if not shown:
+        return maps
+    return replace(maps, class_names=read_class_names(corpus, shown))
 
 
 def _settle(teacher: TeacherRequest, stored: Producers) -> TeacherRequest:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from avkd.pipeline.extraction.pictures import AnyPictures
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import FrameFormat, WaveformFormat
 
@@ -20,6 +21,8 @@ class ShardTask:
     """Of pictures; resolved."""
     waveform: WaveformFormat | None = None
     frames: FrameFormat | None = None
+    pictures: tuple[AnyPictures, ...] = ()
+    """Of streams, as student inputs and as true class maps."""
     vectors: tuple[str, ...] = ()
     trained: tuple[TeacherRequest, ...] = ()
     """Teachers that look at what the others stored, each after those it looks at; resolved."""
@@ -33,7 +36,8 @@ class ShardTask:
     @property
     def needs_decoding(self) -> bool:
         """Whether there is anything to look at or to listen to."""
-        return bool(self.teachers) or self.waveform is not None or self.frames is not None
+        has_inputs = self.waveform is not None or self.frames is not None
+        return bool(self.teachers or self.pictures) or has_inputs
 
     def __str__(self) -> str:
         return f"shard {self.shard}"

@@ -9,7 +9,7 @@ _WHITE = 65_535
 
 
 def scale_picture(picture: Pictures, frame_format: FrameFormat) -> Pictures:
-    """Scale a native picture bicubically and cut out its centre.
+    """Scale a native picture, mostly bicubically, and cut out its centre.
 
     The scaled picture just covers ``height`` and ``width`` divided by ``crop_fraction``: for a
     square format its shorter side becomes round(height / crop_fraction). A stretched one has that
@@ -19,7 +19,8 @@ def scale_picture(picture: Pictures, frame_format: FrameFormat) -> Pictures:
     another's.
     """
     scaled_height, scaled_width = _scaled_size(picture.shape[0], picture.shape[1], frame_format)
-    scaled = _resize(picture, scaled_height, scaled_width)
+    resize = _take_nearest if frame_format.resampling == "nearest" else _resize
+    scaled = resize(picture, scaled_height, scaled_width)
     top = round((scaled_height - frame_format.height) / 2)
     left = round((scaled_width - frame_format.width) / 2)
     return scaled[top : top + frame_format.height, left : left + frame_format.width].copy()
@@ -35,6 +36,15 @@ def _resize(picture: Pictures, height: int, width: int) -> Pictures:
     resized = np.asarray(levels.resize((width, height), Image.Resampling.BICUBIC))
     whole = np.rint(np.clip(resized, 0, _WHITE))
     return np.asarray(whole, np.uint16)[..., None]
+
+
+def _take_nearest(picture: Pictures, height: int, width: int) -> Pictures:
+    """Each pixel is that which its middle lies in; on an edge, the one after it."""
+    rows, columns = (
+        (2 * np.arange(num) + 1) * of // (2 * num)
+        for num, of in ((height, picture.shape[0]), (width, picture.shape[1]))
+    )
+    return np.asarray(picture[rows[:, None], columns])
 
 
 def _scaled_size(height: int, width: int, frame_format: FrameFormat) -> tuple[int, int]:

@@ -20,8 +20,9 @@ EXTRACTION_VERSION = 1
 TORCH_CPU_THREADS = 1
 """torch's bits on a CPU depend on it, so it is fixed; workers are processes, not threads."""
 
-Predictions: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
-"""Output name to (batch_size, *shape of the output); boxes too (``types.TeacherOutput``)."""
+Predictions: TypeAlias = Mapping[str, npt.NDArray[np.float32 | np.uint8]]
+"""Output name to (batch_size, *shape of the output): uint8 where the output is, else float32; boxes
+too (``types.TeacherOutput``)."""
 
 
 @dataclass(frozen=True, kw_only=True)

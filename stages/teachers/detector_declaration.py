@@ -90,24 +90,35 @@ def declare_detector(request: TeacherRequest, facts: DetectorFacts) -> TeacherDe
     )
 
 
+def looks_fingerprint(
+    frames: FrameFormat,
+    value_range: tuple[float, float] | None,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> dict[str, object]:
+    """Give the part of a fingerprint that says how pictures of any stream are shown."""
+    return {
+        "height": frames.height,
+        "width": frames.width,
+        "fit": frames.fit,
+        "interpolation": "bicubic",
+        "pixels": frames.pixels,
+        "value_range": list(value_range) if value_range else None,
+        "mean": list(mean),
+        "std": list(std),
+    }
+
+
 def _build_fingerprint(
     request: TeacherRequest, facts: DetectorFacts, outputs: tuple[TeacherOutput, ...]
 ) -> dict[str, object]:
-    frames = facts.frame_format
     return {
         "family": request.family,
         "weights_sha256": facts.weights_sha256,
         "stream": request.stream or "rgb",
-        "preprocessing": {
-            "height": frames.height,
-            "width": frames.width,
-            "fit": frames.fit,
-            "interpolation": "bicubic",
-            "pixels": frames.pixels,
-            "value_range": list(request.value_range) if request.value_range else None,
-            "mean": list(facts.mean),
-            "std": list(facts.std),
-        },
+        "preprocessing": looks_fingerprint(
+            facts.frame_format, request.value_range, facts.mean, facts.std
+        ),
         "detection": {
             "score_threshold": SCORE_THRESHOLD,
             "nms_iou": NMS_IOU,

@@ -10,15 +10,17 @@ Imports no torch.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
-from avkd.errors import CorruptStoreError, StoreNotFoundError
 from avkd.stages.teachers.pyramid_options import PyramidOptions
+from avkd.stages.teachers.trained_folder import TrainedFolder
 
 FORMAT_VERSION = 1
-DESCRIPTION_FILE = "detector.json"
-WEIGHTS_FILE = "weights.safetensors"
-TRAINING_FILE = "detector_training.json"
+DETECTOR_FOLDER = TrainedFolder(
+    what="detector",
+    task="detection",
+    description_file="detector.json",
+    training_file="detector_training.json",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,47 +49,6 @@ class DetectorDescription:
         return json.dumps(asdict(self), indent=2)
 
 
-def is_detector_folder(path: str) -> bool:
-    """Tell whether a detector is, or is being, trained in that folder."""
-    folder = _folder(path)
-    return any((folder / name).is_file() for name in (DESCRIPTION_FILE, TRAINING_FILE))
-
-
 def read_description(path: str) -> DetectorDescription:
-    """Read what a finished detector says of itself.
-
-    Raises:
-        StoreNotFoundError: there is none, or its training is not finished.
-        CorruptStoreError: the description cannot be read.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    folder = _folder(path)
-    file = folder / DESCRIPTION_FILE
-    if not file.is_file():
-        if (folder / TRAINING_FILE).is_file():
-            raise StoreNotFoundError(f"the run {folder} is not finished; go on with its command")
-        raise StoreNotFoundError(
-            f"no detector at {folder}; make one with avkd train-teacher --task detection"
-        )
-    try:
-        return TypeAdapter(DetectorDescription).validate_json(file.read_bytes())
-    except (ValidationError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CorruptStoreError(f"{file}: {reason}; train again") from error
-
-
-def weights_file(path: str) -> Path:
-    """Where the weights of a detector's folder are.
-
-    Raises:
-        CorruptStoreError: they are not there.
-    """
-    file = _folder(path) / WEIGHTS_FILE
-    if not file.is_file():
-        raise CorruptStoreError(f"{file} is missing; copy it again, or train again")
-    return file
-
-
-def _folder(path: str) -> Path:
-    return Path(path).expanduser()
+    """Read what a finished detector says of itself; raises as ``TrainedFolder.read`` does."""
+    return DETECTOR_FOLDER.read(path, DetectorDescription)

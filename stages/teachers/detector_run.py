@@ -1,23 +1,19 @@
 """Detectors that avkd trained: a folder of ``avkd train-teacher --task detection`` is a family."""
 
 from dataclasses import replace
-from pathlib import Path
 
-from avkd.errors import InvalidValueError
 from avkd.stages.teachers.declaration import Teacher, TeacherDeclaration, digest_file
 from avkd.stages.teachers.detector_declaration import (
     DetectorFacts,
     declare_detector,
     detector_frames,
 )
-from avkd.stages.teachers.detector_folder import (
-    DetectorDescription,
-    read_description,
-    weights_file,
-)
+from avkd.stages.teachers.detector_folder import DetectorDescription, read_description
 from avkd.stages.teachers.pyramid_options import MEAN, STD, level_shapes
 from avkd.stages.teachers.registry import DETECTOR_RUN, register_teacher
 from avkd.stages.teachers.request import TeacherRequest
+from avkd.stages.teachers.trained_folder import weights_file
+from avkd.stages.teachers.trained_run import settle_run
 
 
 @register_teacher(DETECTOR_RUN)
@@ -29,31 +25,7 @@ class DetectorRunFamily:
 
     def settle(self, request: TeacherRequest) -> TeacherRequest:
         """Take from the folder what the request leaves open; refuse what it asks for otherwise."""
-        described = read_description(request.family)
-        if request.weights or request.classes:
-            raise InvalidValueError(
-                f"teacher {request.name!r} is the run {request.family}, which has weights and "
-                "classes of its own; leave --weights and --classes out"
-            )
-        own = {
-            "stream": described.stream,
-            "value_range": described.value_range,
-            "picture_size": described.picture_size,
-        }
-        for field, value in own.items():
-            asked = getattr(request, field)
-            if asked and asked != value:
-                raise InvalidValueError(
-                    f"teacher {request.name!r} is the run {request.family}, which was trained on "
-                    f"{field} {value}, not on {asked}; leave --stream and --picture-size out"
-                )
-        return replace(
-            request,
-            family=str(Path(request.family).expanduser().absolute()),
-            stream=described.stream,
-            value_range=described.value_range,
-            picture_size=described.picture_size,
-        )
+        return settle_run(request, read_description(request.family))
 
     def declare(self, request: TeacherRequest) -> TeacherDeclaration:
         """Declare from the description; the weights are digested, not loaded."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from avkd.stages.teachers.detector import Detections
 from avkd.stages.teachers.detector_declaration import MAX_BOXES, NMS_IOU, SCORE_THRESHOLD
 from avkd.stages.teachers.detector_folder import DetectorDescription
 from avkd.stages.teachers.pyramid_options import MEAN, STD, PyramidOptions
 from avkd.stages.teachers.pyramid_points import REACH, Points, place_points
+from avkd.stages.teachers.residual_blocks import add_from_top, conv_block, residual_stage
 
 FIRST_PROBABILITY = 0.01
 """What a fresh head says of every class [R: the prior of the focal loss' paper]."""
@@ -64,14 +64,17 @@ class PyramidDetector(nn.Module):
         half, quarter, *rest = options.widths
         width = options.pyramid_width
         self._num_channels = num_channels
-        self.stem = nn.Sequential(_conv(num_channels, half, 2), _conv(half, quarter, 2))
+        self.stem = nn.Sequential(conv_block(num_channels, half, 2), conv_block(half, quarter, 2))
         before = (quarter, *rest)
         self.stages = nn.ModuleList(
-            _stage(one, other, options.num_blocks) for one, other in zip(before, rest, strict=False)
+            residual_stage(one, other, options.num_blocks)
+            for one, other in zip(before, rest, strict=False)
         )
         self.lateral = nn.ModuleList(nn.Conv2d(each, width, 1) for each in rest)
-        self.smooth = nn.ModuleList(_conv(width, width, 1) for _ in rest)
-        self.tower = nn.Sequential(*(_conv(width, width, 1) for _ in range(options.head_depth)))
+        self.smooth = nn.ModuleList(conv_block(width, width, 1) for _ in rest)
+        self.tower = nn.Sequential(
+            *(conv_block(width, width, 1) for _ in range(options.head_depth))
+        )
         self.classify = nn.Conv2d(width, num_classes, 3, padding=1)
         self.measure = nn.Conv2d(width, 5, 3, padding=1)
         _start_head(self.classify, self.measure)
@@ -114,27 +117,8 @@ class PyramidDetector(nn.Module):
         for stage, lateral in zip(self.stages, self.lateral, strict=True):
             values = stage(values)
             found.append(lateral(values))
-        levels = [found[-1]]
-        for finer in reversed(found[:-1]):
-            levels.insert(0, finer + functional.interpolate(levels[0], scale_factor=2.0))
+        levels = add_from_top(found)
         return [smooth(level) for smooth, level in zip(self.smooth, levels, strict=True)]
-
-
-class Residual(nn.Module):
-    """Two convolutions, and past them what came in."""
-
-    def __init__(self, width: int) -> None:
-        """Keep the number of channels."""
-        super().__init__()
-        self.body = nn.Sequential(
-            _conv(width, width, 1),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(B, C, h, w) to the same."""
-        return functional.relu(values + self.body(values))
 
 
 def build_pyramid(described: DetectorDescription) -> PyramidDetector:
@@ -163,16 +147,6 @@ def choose_boxes(boxes: Tensor, scores: Tensor) -> Detections:
 
 def _by_point(maps: Tensor) -> Tensor:
     return maps.flatten(2).transpose(1, 2)
-
-
-def _stage(before: int, after: int, num_blocks: int) -> nn.Sequential:
-    return nn.Sequential(_conv(before, after, 2), *(Residual(after) for _ in range(num_blocks)))
-
-
-def _conv(before: int, after: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
-    )
 
 
 def _start_head(classify: nn.Conv2d, measure: nn.Conv2d) -> None:

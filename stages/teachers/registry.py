@@ -14,8 +14,9 @@ from typing import Protocol, TypeVar
 from avkd.errors import InvalidValueError, UnknownNameError
 from avkd.stages import teachers
 from avkd.stages.teachers.declaration import Teacher, TeacherDeclaration
-from avkd.stages.teachers.detector_folder import is_detector_folder
+from avkd.stages.teachers.detector_folder import DETECTOR_FOLDER
 from avkd.stages.teachers.request import RUNTIMES, TeacherRequest, resolve
+from avkd.stages.teachers.segmenter_folder import SEGMENTER_FOLDER
 
 ENTRY_POINT_GROUP = "avkd.teachers"
 # They hold no family and import torch, which naming a teacher must not.
@@ -28,12 +29,17 @@ _TORCH_MODULES = frozenset(
         "pyramid_detector",
         "pyramid_loss",
         "pyramid_points",
+        "residual_blocks",
         "runtime",
+        "segmenter",
         "torchvision_detection",
     }
 )
 DETECTOR_RUN = "detector_run"
 """The family of every detector that avkd trained; a request names its folder."""
+SEGMENTER_RUN = "segmenter_run"
+"""The same of segmenters."""
+_RUNS = {DETECTOR_RUN: DETECTOR_FOLDER, SEGMENTER_RUN: SEGMENTER_FOLDER}
 
 
 class TeacherFamily(Protocol):
@@ -89,12 +95,13 @@ def teacher_families() -> Mapping[str, TeacherFamily]:
 
 
 def find_family(family: str) -> TeacherFamily:
-    """Find the family of ``KEY`` or ``KEY/MODEL``, or that of a trained detector's folder.
+    """Find the family of ``KEY`` or ``KEY/MODEL``, or that of a trained one's folder.
 
     Raises:
         UnknownNameError: with the close matches.
     """
-    key = DETECTOR_RUN if is_detector_folder(family) else family.partition("/")[0]
+    runs = (key for key, kind in _RUNS.items() if kind.is_at(family))
+    key = next(runs, family.partition("/")[0])
     _scan_folder()
     if key not in _families:
         plugins = _plugins()

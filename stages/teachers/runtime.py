@@ -110,7 +110,7 @@ def _build_torch(network: nn.Module, output_names: Sequence[str], request: Teach
         ):
             outputs = network(torch.tensor(frames, device=device))
         return {
-            name: output.float().cpu().numpy()
+            name: (output if output.dtype == torch.uint8 else output.float()).cpu().numpy()
             for name, output in zip(output_names, outputs, strict=True)
         }
 

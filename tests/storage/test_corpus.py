@@ -241,3 +241,12 @@ def test_a_folder_has_no_vectors(folder):
 
 def test_suffixes_are_lower_case_and_begin_with_a_dot():
     assert all(suffix.startswith(".") and suffix.islower() for suffix in MEDIA_SUFFIXES)
+
+
+def test_more_columns_name_files_where_they_are_asked_for(tmp_path):
+    table = tmp_path / "truth.csv"
+    table.write_text("recording_id,classes\na,maps/a.mkv\n")
+    (recording,) = read_corpus(str(table), more_streams=("classes",))
+    assert recording.streams == {"classes": str(tmp_path / "maps/a.mkv")}
+    with pytest.raises(CorpusError, match="no column 'path'"):
+        read_corpus(str(table))

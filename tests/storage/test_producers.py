@@ -6,7 +6,7 @@ import pytest
 
 from avkd.errors import CorruptStoreError, FingerprintMismatchError, InvalidValueError
 from avkd.storage import producers
-from avkd.storage.schema import OutputSpec
+from avkd.storage.schema import OutputSpec, ProducerSpec
 
 
 @pytest.fixture
@@ -113,3 +113,19 @@ def test_an_output_that_is_not_stored_is_named_with_those_that_are(url, teacher)
     producer = producers.declare_producer(url, teacher, 8)
     with pytest.raises(InvalidValueError, match="its outputs are logits, wide, faces"):
         producer.output("embedding")
+
+
+def test_classes_of_pixels_are_255_at_most(url):
+    output = OutputSpec(
+        name="class_map",
+        shape=(1, 2, 2),
+        dtype="uint8",
+        axes=("step", "height", "width"),
+        class_names=tuple(f"c{number}" for number in range(256)),
+    )
+    spec = ProducerSpec(kind="teacher", name="sees", outputs=(output,), fingerprint={})
+    with pytest.raises(InvalidValueError, match="sees/class_map: 256 classes do not fit uint8"):
+        producers.declare_producer(url, spec, 8)
+    fewer = dataclasses.replace(output, class_names=output.class_names[:255])
+    declared = producers.declare_producer(url, dataclasses.replace(spec, outputs=(fewer,)), 8)
+    assert declared.output("class_map").holds_classes

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from avkd.errors import InvalidValueError
+from avkd.storage.schema import OutputSpec
 from avkd.storage.writing import row_pieces, shard_files, stored_values
 
 EVERY_ROW = np.ones(3, dtype=bool)
@@ -69,3 +70,20 @@ def test_arguments_that_do_not_fit_the_declaration_are_refused(store, teacher, m
         with pytest.raises(InvalidValueError, match=f"status '{status}' must be one of partial"):
             write(arrays, {25: (status, "")})
     assert store.missing_shards("seer") == (3,)
+
+
+def test_a_class_that_has_no_name_is_refused_but_in_rows_without_data():
+    output = OutputSpec(
+        name="class_map", shape=(2, 2), dtype="uint8", axes=("height", "width"), class_names="ab"
+    )
+    values = np.ones((3, 2, 2), np.uint8)
+    (stored,) = stored_values(output, values, EVERY_ROW)
+    assert stored.dtype == np.uint8
+    assert stored.all()
+    values[1, 0, 0] = 2
+    with pytest.raises(InvalidValueError, match="holds the class 2, but its classes are 0 to 1"):
+        stored_values(output, values, EVERY_ROW)
+    (blanked,) = stored_values(output, values, np.array([True, False, True]))
+    assert not blanked[1].any()
+    pictures = dataclasses.replace(output, class_names=())
+    assert stored_values(pictures, values, EVERY_ROW)[0][1, 0, 0] == 2

@@ -1,7 +1,8 @@
-"""All pictures of a drive: what a colour, a depth and a thermal camera see at once."""
+"""All pictures of a drive: what a colour, a depth and a thermal camera see at once, and of what."""
 
 from functools import cached_property
 
+from avkd.stages.simulation.road.class_map import ClassMap, draw_class_map, empty_class_map
 from avkd.stages.simulation.road.depth import Depths, draw_depth, empty_depth
 from avkd.stages.simulation.road.drawing import Backdrop, Pixels, draw_rgb, paint_backdrop
 from avkd.stages.simulation.road.projection import Array
@@ -46,6 +47,10 @@ class RoadPictures:
         cast = self._cast(frame)
         return draw_thermal(self.drive, self._thermal_backdrop, cast, frame)
 
+    def classes(self, frame: int) -> ClassMap:
+        """Truth: uint8 (height, width), places in ``class_map.CLASSES``."""
+        return draw_class_map(self._empty_class_map, self._cast(frame))
+
     def _cast(self, frame: int) -> Cast | None:
         return draw_cast(self.drive, self._shapes, self._tracks, frame)
 
@@ -68,6 +73,10 @@ class RoadPictures:
     @cached_property
     def _empty_depth(self) -> Depths:
         return empty_depth(self._stage)
+
+    @cached_property
+    def _empty_class_map(self) -> ClassMap:
+        return empty_class_map(self._stage)
 
     @cached_property
     def _rays(self) -> Array:

@@ -1,17 +1,21 @@
 """Write the road world: planned drives to a file of each stream, their table, and the truth apart.
 
 ``corpus.csv`` is what extraction and training read. ``truth/boxes.csv`` has a row for each vehicle
-in each picture; detectors may learn from the rows of the split ``teacher``, the others are for
+in each picture, ``truth/classes.csv``, where asked for, one for each recording, with a file of the
+class of every pixel; teachers may learn from the rows of the split ``teacher``, the others are for
 scores alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from avkd.errors import UnknownNameError
 from avkd.stages.simulation.files import write_text
+from avkd.stages.simulation.road.class_map import CLASSES
 from avkd.stages.simulation.road.pictures import RoadPictures
 from avkd.stages.simulation.road.recording import write_gray16, write_rgb, write_sound
 from avkd.stages.simulation.road.settings import Drive
@@ -30,6 +34,10 @@ ROAD_WORLD_VERSION = 1
 """Raised whenever the same world would give other files."""
 
 STREAMS = ("rgb", "depth", "thermal", "audio")
+"""Of a recording."""
+CLASS_STREAM = "classes"
+"""What is true of it, pixel by pixel: 16-bit gray of places in ``class_map.CLASSES``."""
+ALL_STREAMS = (*STREAMS, CLASS_STREAM)
 CORPUS_COLUMNS = (
     "recording_id",
     *STREAMS,
@@ -55,6 +63,10 @@ TRUTH_COLUMNS = (
     "distance_metres",
 )
 
+CLASS_COLUMNS = (*CORPUS_COLUMNS, CLASS_STREAM, "class_names")
+"""Those of the corpus, files of all its streams included, and the names of the classes in the order
+of their numbers, with commas between."""
+
 _Stream: TypeAlias = tuple[Drive, str]
 
 
@@ -67,6 +79,8 @@ class RoadFiles:
     """corpus.csv, see ``CORPUS_COLUMNS``."""
     truth: Path
     """truth/boxes.csv, see ``TRUTH_COLUMNS``: all vehicles in the picture, hidden ones too."""
+    classes: Path
+    """truth/classes.csv, see ``CLASS_COLUMNS``; there if the stream ``classes`` was asked for."""
     num_written: int
     """Files of recordings made by this call, one a drive and stream; 0 when all were there."""
 
@@ -82,15 +96,15 @@ def write_road_world(
     """Make a world's files in a folder, or take up what an equal world left there.
 
     ``on_progress`` counts files, one a drive and stream; the table has columns of the ``streams``
-    asked for. A folder that holds another world's recordings keeps them; the tables name this
-    world's alone.
+    asked for. ``classes`` may be one of these: it is truth, and has a table of its own. A folder
+    that holds another world's recordings keeps them; the tables name this world's alone.
 
     Raises:
         UnknownNameError: There is no such stream.
     """
     for stream in streams:
-        if stream not in STREAMS:
-            raise UnknownNameError("stream of the road", stream, STREAMS)
+        if stream not in ALL_STREAMS:
+            raise UnknownNameError("stream of the road", stream, ALL_STREAMS)
     planned = plan_road(world)
     description = describe("road", ROAD_WORLD_VERSION, asdict(world))
     num_written = write_missing(
@@ -109,12 +123,13 @@ def write_road_world(
         folder=folder,
         corpus=folder / "corpus.csv",
         truth=folder / "truth" / "boxes.csv",
+        classes=folder / "truth" / "classes.csv",
         num_written=num_written,
     )
     files.truth.parent.mkdir(parents=True, exist_ok=True)
-    columns = [name for name in CORPUS_COLUMNS if name not in STREAMS or name in streams]
-    rows = (tuple(_corpus_row(one)[name] for name in columns) for one in planned)
-    write_text(files.corpus, format_table(columns, rows))
+    write_text(files.corpus, _format_rows(CORPUS_COLUMNS, streams, map(_corpus_row, planned)))
+    if CLASS_STREAM in streams:
+        write_text(files.classes, _format_rows(CLASS_COLUMNS, streams, map(_class_row, planned)))
     write_text(files.truth, format_table(TRUTH_COLUMNS, _truth_rows(planned)))
     write_text(folder / DESCRIPTION, description)
     return files
@@ -122,7 +137,8 @@ def write_road_world(
 
 def stream_path(drive: Drive, stream: str) -> str:
     """Path of one stream of a recording in the world's folder."""
-    return f"{stream}/{drive.recording_id}{_SUFFIXES[stream]}"
+    folder = f"truth/{stream}" if stream == CLASS_STREAM else stream
+    return f"{folder}/{drive.recording_id}{_SUFFIXES[stream]}"
 
 
 def write_stream(stream: _Stream, path: Path) -> None:
@@ -146,6 +162,12 @@ def _write_thermal(drive: Drive, path: Path) -> None:
     write_gray16(path, frames, drive.camera.picture_size, drive.frame_rate)
 
 
+def _write_classes(drive: Drive, path: Path) -> None:
+    maps = map(RoadPictures(drive).classes, range(drive.num_frames))
+    frames = (each.astype(np.uint16) for each in maps)
+    write_gray16(path, frames, drive.camera.picture_size, drive.frame_rate)
+
+
 def _write_audio(drive: Drive, path: Path) -> None:
     write_sound(path, render_sound(drive), drive.sample_rate)
 
@@ -155,8 +177,23 @@ _WRITERS: Mapping[str, Callable[[Drive, Path], None]] = {
     "depth": _write_depth,
     "thermal": _write_thermal,
     "audio": _write_audio,
+    CLASS_STREAM: _write_classes,
 }
-_SUFFIXES = {"rgb": ".mp4", "depth": ".mkv", "thermal": ".mkv", "audio": ".flac"}
+_SUFFIXES = {
+    "rgb": ".mp4",
+    "depth": ".mkv",
+    "thermal": ".mkv",
+    "audio": ".flac",
+    CLASS_STREAM: ".mkv",
+}
+
+
+def _format_rows(
+    columns: Sequence[str], streams: Sequence[str], rows: Iterable[Mapping[str, str]]
+) -> str:
+    """A table without the columns of other streams than these."""
+    names = [name for name in columns if name not in ALL_STREAMS or name in streams]
+    return format_table(names, (tuple(row[name] for name in names) for row in rows))
 
 
 def _corpus_row(planned: PlannedDrive) -> dict[str, str]:
@@ -172,6 +209,16 @@ def _corpus_row(planned: PlannedDrive) -> dict[str, str]:
         "camera_height_metres": str(camera.height_m),
         "camera_pitch_degrees": str(camera.pitch_degrees),
         "camera_distance_metres": str(camera.distance_m),
+    }
+
+
+def _class_row(planned: PlannedDrive) -> dict[str, str]:
+    """Paths are relative to the table's folder, which is one deeper than the corpus's."""
+    return {
+        **_corpus_row(planned),
+        **{stream: f"../{stream_path(planned.drive, stream)}" for stream in STREAMS},
+        CLASS_STREAM: stream_path(planned.drive, CLASS_STREAM).removeprefix("truth/"),
+        "class_names": ",".join(CLASSES),
     }
 
 

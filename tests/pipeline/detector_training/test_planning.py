@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avkd.errors import CorpusError, InvalidValueError
-from avkd.pipeline.detector_training.planning import choose_recordings, plan_pictures
+from avkd.errors import InvalidValueError
+from avkd.pipeline.detector_training.planning import plan_pictures
 from avkd.pipeline.detector_training.recipe import DetectorData
 from avkd.pipeline.detector_training.truth import Grid, PictureTruth, Truth
 from avkd.storage.schema import Recording
@@ -78,11 +78,3 @@ def test_a_stream_that_none_has_is_refused() -> None:
 def test_recordings_of_which_none_has_truth_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="none of the 1 recordings has truth"):
         plan_pictures([recording("c", "depth")], TRUTH, DATA)
-
-
-def test_a_split_chooses_recordings_and_must_be_there() -> None:
-    recordings = [recording("a", "rgb"), recording("z", "rgb")]
-    assert choose_recordings("t", recordings, None) == tuple(recordings)
-    assert choose_recordings("t", recordings, "test") == (recordings[1],)
-    with pytest.raises(CorpusError, match=r"no recording of split 'tset'; .* has teacher, test"):
-        choose_recordings("t", recordings, "tset")

@@ -3,14 +3,8 @@ from dataclasses import replace
 import pytest
 
 from avkd.errors import InvalidValueError, UnknownNameError
-from avkd.pipeline.detector_training.recipe import (
-    DetectorData,
-    DetectorRecipe,
-    leaves,
-    read_recipe,
-    recipe_values,
-    with_settings,
-)
+from avkd.pipeline.detector_training.recipe import DetectorData, DetectorRecipe, read_recipe
+from avkd.pipeline.picture_training.recipe_values import leaves, recipe_values, with_settings
 
 
 def test_a_recipe_comes_back_from_its_values() -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avkd.errors import CorpusError, InvalidValueError
-from avkd.pipeline.detector_training.truth import Truth, choose_kinds, read_labels
+from avkd.errors import CorpusError
+from avkd.pipeline.detector_training.truth import Truth, read_labels
 
 HEAD = "recording_id,frame_time_seconds,x_min,y_min,x_max,y_max"
 
@@ -102,10 +102,3 @@ def test_a_kind_outside_of_the_classes_is_refused(tmp_path: Path) -> None:
     rows = ("a,0.5,0,0,1,1,car", "a,0.5,0,0,1,1,tram")
     with pytest.raises(CorpusError, match=r"kind 'tram' is of none of the classes car; name it"):
         read(tmp_path, *rows, classes=("car",))
-
-
-def test_classes_that_share_a_name_or_a_kind_are_refused() -> None:
-    with pytest.raises(InvalidValueError, match="'car' has no name of its own"):
-        choose_kinds("t", ["car"], ["car"], ["car", "car"])
-    with pytest.raises(InvalidValueError, match="kind 'car' is of two classes"):
-        choose_kinds("t", ["car"], ["car"], ["car", "all=car,van"])

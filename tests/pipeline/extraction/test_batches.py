@@ -65,3 +65,25 @@ def test_a_full_batch_waits_for_no_later_clip_in_memory() -> None:
     assert teacher.batches == [[1, 2]]
     batches.finish()
     assert teacher.batches == [[1, 2], [3, 0]]
+
+
+def test_classes_stay_bytes() -> None:
+    class Mapper:
+        declaration = TeacherDeclaration(
+            name="t",
+            frame_format=FrameFormat(height=2, width=3),
+            outputs=(
+                TeacherOutput(name="class_map", shape=(2, 3), axes=("h", "w"), dtype="uint8"),
+            ),
+            fingerprint={},
+            batch_size=2,
+        )
+
+        def predict(self, frames: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.uint8]]:
+            return {"class_map": frames[..., 0]}
+
+    batches = FrameBatches(Mapper(), 3)
+    batches.put(0, frames_of([4, 200, 5]))
+    found = batches.finish()["class_map"]
+    assert found.dtype == np.uint8
+    assert found[:, 0, 0].tolist() == [4, 200, 5]

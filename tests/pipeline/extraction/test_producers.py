@@ -118,3 +118,21 @@ def test_an_output_of_whole_clips_has_no_step_axis() -> None:
     assert (exact.axes, exact.dtype) == (("class",), "float32")
     sparse = describe_output(replace(said, dtype="float32"), 2)
     assert (sparse.layout, sparse.num_kept, sparse.dtype) == ("sparse_logits", 2, "float16")
+
+
+def test_a_class_map_is_stored_as_it_is_said_and_of_one_picture_a_step(
+    declaration: TeacherDeclaration,
+) -> None:
+    said = TeacherOutput(
+        name="class_map",
+        shape=(4, 6),
+        axes=("height", "width"),
+        class_names=("road", "car"),
+        dtype="uint8",
+    )
+    mapper = replace(declaration, outputs=(said,))
+    (output,) = describe_teacher(mapper, POLICY, sparse_top_k=1).outputs
+    assert (output.shape, output.axes) == ((2, 4, 6), ("step", "height", "width"))
+    assert (output.dtype, output.layout, output.class_names) == ("uint8", "dense", ("road", "car"))
+    with pytest.raises(InvalidValueError, match="the class_map of one picture a step, not of 2"):
+        describe_teacher(mapper, replace(POLICY, frames_per_step=2))

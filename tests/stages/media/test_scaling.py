@@ -68,3 +68,25 @@ def test_16_bit_gray_keeps_its_levels_and_does_not_wrap_at_edges():
     assert (scaled[:, 17:] == 65_535).all()
     same = np.random.default_rng(0).integers(0, 65_536, (24, 30, 1)).astype(np.uint16)
     assert (scale_picture(same, frame_format) == same).all()
+
+
+def test_nearest_takes_the_pixel_under_each_middle_and_makes_no_value_up():
+    picture = np.array([[0, 7, 255], [3, 1, 9]], np.uint16)[..., None]
+    same, large, small = (
+        scale_picture(
+            picture,
+            FrameFormat(
+                height=height,
+                width=width,
+                crop_fraction=1,
+                fit="stretch",
+                pixels="gray16",
+                resampling="nearest",
+            ),
+        )[..., 0]
+        for height, width in ((2, 3), (4, 6), (1, 1))
+    )
+    assert same.tolist() == picture[..., 0].tolist()
+    assert large.tolist() == picture[..., 0].repeat(2, 0).repeat(2, 1).tolist()
+    assert small.tolist() == [[1]]
+    assert large.dtype == np.uint16

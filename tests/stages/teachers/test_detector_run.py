@@ -19,8 +19,8 @@ from avkd.errors import (
     UnknownNameError,
 )
 from avkd.stages.teachers.detector_folder import (
+    DETECTOR_FOLDER,
     DetectorDescription,
-    is_detector_folder,
     read_description,
 )
 from avkd.stages.teachers.pyramid_detector import build_pyramid
@@ -157,13 +157,13 @@ def test_a_map_that_is_not_there_is_refused(save: Save) -> None:
 def test_a_run_that_is_not_finished_is_no_teacher_yet(save: Save) -> None:
     folder = save()
     (folder / "detector.json").rename(folder / "detector_training.json")
-    assert is_detector_folder(str(folder))
+    assert DETECTOR_FOLDER.is_at(folder)
     with pytest.raises(StoreNotFoundError, match="is not finished; go on with its command"):
         declare_teacher(ask(folder))
 
 
 def test_a_folder_without_a_detector_is_no_family(tmp_path: Path) -> None:
-    assert not is_detector_folder(str(tmp_path))
+    assert not DETECTOR_FOLDER.is_at(tmp_path)
     with pytest.raises(UnknownNameError):
         declare_teacher(ask(tmp_path))
     with pytest.raises(StoreNotFoundError, match="no detector at detector_run"):

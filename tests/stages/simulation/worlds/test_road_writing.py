@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from avkd.errors import UnknownNameError
+from avkd.stages.simulation.road.class_map import CLASSES
 from avkd.stages.simulation.road.pictures import RoadPictures
 from avkd.stages.simulation.road.sight import boxes_at, frame_seconds
 from avkd.stages.simulation.road.sound import render_sound
 from avkd.stages.simulation.road.traffic import Recorder
 from avkd.stages.simulation.worlds.road import NumDrives, plan_road, tiny_road_world
 from avkd.stages.simulation.worlds.road_writing import (
+    ALL_STREAMS,
+    CLASS_COLUMNS,
     CORPUS_COLUMNS,
     TRUTH_COLUMNS,
     RoadFiles,
@@ -163,3 +166,35 @@ def test_streams_that_nobody_asked_for_are_not_written_and_can_be_added_later(
 def test_a_stream_that_there_is_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="radar"):
         write_road_world(WORLD, tmp_path, streams=("radar",))
+
+
+def test_classes_are_written_where_asked_for_and_nothing_else_changes(
+    world: RoadFiles, tmp_path: Path
+) -> None:
+    assert not world.classes.exists()
+    write_road_world(WORLD, tmp_path)
+    added = write_road_world(WORLD, tmp_path, streams=ALL_STREAMS)
+    assert added.num_written == len(rows_of(added.corpus))
+    for path in sorted(path for path in world.folder.rglob("*") if path.is_file()):
+        assert (tmp_path / path.relative_to(world.folder)).read_bytes() == path.read_bytes()
+    extra = {path.suffix for path in (tmp_path / "truth" / "classes").iterdir()}
+    assert extra == {".mkv"}
+
+
+def test_the_table_of_classes_is_the_corpus_with_the_class_of_every_pixel(tmp_path: Path) -> None:
+    few = replace(WORLD, test=NumDrives(), unseen_test=NumDrives(), train=NumDrives())
+    files = write_road_world(few, tmp_path, streams=("rgb", "classes"))
+    (row,) = rows_of(files.classes)
+    without = [name for name in CLASS_COLUMNS if name not in ("depth", "thermal", "audio")]
+    assert list(row) == without
+    assert tuple(row["class_names"].split(",")) == CLASSES
+    (recording,) = read_corpus(str(files.classes), more_streams=("classes",))
+    (known,) = read_corpus(str(files.corpus))
+    assert "classes" not in rows_of(files.corpus)[0]
+    assert Path(recording.streams["rgb"]).resolve() == Path(known.streams["rgb"]).resolve()
+    drive = PLAN[row["recording_id"]].drive
+    with av.open(recording.streams["classes"]) as container:
+        frames = [frame.to_ndarray() for frame in container.decode(video=0)]
+    assert len(frames) == drive.num_frames
+    for number, frame in enumerate(frames):
+        assert np.array_equal(frame, RoadPictures(drive).classes(number))

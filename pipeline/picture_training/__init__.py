@@ -1,0 +1,1 @@
+"""What trainings from labelled pictures share, whatever is true of a picture."""
