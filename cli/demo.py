@@ -39,6 +39,13 @@ def demo(
     fast: Annotated[
         bool, typer.Option("--fast", help="Of things and road: a smaller world, fewer students.")
     ] = False,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="Of road: stereosoundnet, or mm-distillnet with eight microphones and three "
+            "teachers.  [stereosoundnet]"
+        ),
+    ] = "",
     version: Annotated[
         MoonVersion | None,
         typer.Option(help="Of two-moon: the published code as it is, or its first.  [logits]"),
@@ -53,6 +60,8 @@ def demo(
         raise InvalidValueError(
             "--version and --ablations go with --world two-moon; leave them out"
         )
+    if world is not World.road and recipe:
+        raise InvalidValueError("--recipe goes with --world road; leave it out")
     if world is World.two_moon and fast:
         raise InvalidValueError(
             "--fast goes with --world things and road; two-moon takes minutes as it is"
@@ -60,7 +69,7 @@ def demo(
     if world is World.things:
         _show_things(out, fast=fast, as_json=as_json)
     elif world is World.road:
-        _show_road(out, fast=fast, as_json=as_json)
+        _show_road(out, recipe, fast=fast, as_json=as_json)
     else:
         _show_two_moon(out, version or MoonVersion.logits, ablations=ablations, as_json=as_json)
 
@@ -80,12 +89,14 @@ def _show_things(out: str, *, fast: bool, as_json: bool) -> None:
         _print_things(report)
 
 
-def _show_road(out: str, *, fast: bool, as_json: bool) -> None:
+def _show_road(out: str, recipe: str, *, fast: bool, as_json: bool) -> None:
     from avkd.pipeline.road_demo import run_road_demo
+    from avkd.pipeline.road_presets import STEREO
 
     with show_progress() as show:
         report = run_road_demo(
             out,
+            recipe=recipe or STEREO,
             fast=fast,
             on_progress=lambda event: show(event.stage, event.num_done, event.num_total, ""),
         )
@@ -127,10 +138,10 @@ def _print_things(report: "DemoReport") -> None:
 
 def _print_road(report: "RoadDemoReport") -> None:
     from avkd.pipeline.demo_box_scores import SHOWN, tabulate_box_scores
-    from avkd.pipeline.road_demo_report import SEER
+    from avkd.pipeline.road_demo_report import name_everyone
 
     print_result("boxes held to the truth of simulated test drives, mean (sd) over seeds")
-    everyone = {**report.scores, SEER: report.teacher}
+    everyone = name_everyone(report.scores, report.teachers)
     print_table(("drives", "who", *SHOWN), tabulate_box_scores(everyone))
     _print_seconds(report.seconds)
     print_result(f"report: {report.report}")

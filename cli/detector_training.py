@@ -1,17 +1,23 @@
 """How `avkd train-teacher --task detection` makes a recipe of options, and tells of its runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from avkd.cli.console import print_facts, print_json, print_result, show_progress
-from avkd.cli.teacher_requests import parse_size, parse_stream
+from avkd.cli.console import print_facts, print_result
+from avkd.cli.picture_training import (
+    read_options,
+    require_truth,
+    say_class,
+    say_pictures,
+    say_recordings,
+    train_and_print,
+)
 from avkd.cli.training_options import Device
-from avkd.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from avkd.pipeline.detector_training.recipe import DetectorRecipe
-    from avkd.pipeline.detector_training.training import DetectorReport, TrainingFacts
+    from avkd.pipeline.detector_training.training import DetectorReport
 
 
 def train_detectors_and_tell(
@@ -40,22 +46,18 @@ def train_detectors_and_tell(
     Raises:
         InvalidValueError: there is no truth, or an option is wrong.
     """
-    if not truth:
-        raise InvalidValueError("no truth to learn from; give the table of boxes with --truth")
+    require_truth(truth, "boxes")
     recipe = build_recipe(options, settings)
     from avkd.pipeline.detector_training.training import DetectorRequest, train_detectors
 
     request = DetectorRequest(
         corpus=corpus, truth=truth, run=run, recipe=recipe, device=device.value
     )
-    with show_progress() as show:
-        reports = train_detectors(request, seeds, on_progress=show)
-    if as_json:
-        values = [asdict(report) for report in reports]
-        print_json(values[0] if len(values) == 1 else {"runs": values})
-        return
-    for report in reports:
-        _print_report(report)
+    train_and_print(
+        lambda show: train_detectors(request, seeds, on_progress=show),
+        _print_report,
+        as_json=as_json,
+    )
 
 
 def build_recipe(options: Mapping[str, Any], settings: Sequence[str]) -> "DetectorRecipe":
@@ -64,17 +66,12 @@ def build_recipe(options: Mapping[str, Any], settings: Sequence[str]) -> "Detect
     Raises:
         InvalidValueError: a value cannot be read, or is none that there may be.
     """
-    from avkd.pipeline.detector_training.recipe import DetectorRecipe, with_settings
+    from avkd.pipeline.detector_training.recipe import DetectorRecipe
+    from avkd.pipeline.picture_training.recipe_values import with_settings
 
-    given = {name: value for name, value in options.items() if value is not None}
-    if "stream" in given:
-        given["stream"], given["value_range"] = parse_stream(given["stream"])
-    if "picture_size" in given:
-        given["picture_size"] = parse_size("--picture-size", given["picture_size"])
-    if "classes" in given:
-        given["classes"] = tuple(given["classes"])
     plain = DetectorRecipe()
-    return with_settings(replace(plain, data=replace(plain.data, **given)), settings)
+    data = replace(plain.data, **read_options(options))
+    return with_settings(replace(plain, data=data), settings)
 
 
 def _print_report(report: "DetectorReport") -> None:
@@ -84,9 +81,12 @@ def _print_report(report: "DetectorReport") -> None:
     told: dict[str, object] = {
         "run": report.run,
         "stream": report.stream,
-        "classes": ", ".join(_say_class(name, kinds) for name, kinds in facts.kinds.items()),
-        "recordings": _say_recordings(facts, report.stream),
-        "pictures": _say_pictures(facts),
+        "classes": ", ".join(say_class(name, kinds) for name, kinds in facts.kinds.items()),
+        "recordings": say_recordings(facts, report.stream),
+        "pictures": say_pictures(
+            facts,
+            f"{facts.num_pictures} learned from ({facts.num_pictures_without_row} without a row)",
+        ),
         "boxes": f"{facts.num_boxes} to find, {facts.num_ignored_boxes} ignored",
         "updates": facts.num_updates,
     }
@@ -102,22 +102,3 @@ def _print_report(report: "DetectorReport") -> None:
     if not facts.scores:
         told["AP@0.5 held out"] = "no recording was held out"
     print_facts(told)
-
-
-def _say_class(name: str, kinds: Sequence[str]) -> str:
-    return name if tuple(kinds) in ((name,), ("",)) else f"{name} ({', '.join(kinds)})"
-
-
-def _say_recordings(facts: "TrainingFacts", stream: str) -> str:
-    return (
-        f"{facts.num_recordings} learned from, {facts.num_held_out_recordings} held out, "
-        f"{facts.num_without_truth} without truth, {facts.num_without_stream} without {stream}"
-    )
-
-
-def _say_pictures(facts: "TrainingFacts") -> str:
-    thinned = f", 1 of {facts.every} taken" if facts.every > 1 else ""
-    return (
-        f"{facts.num_pictures} learned from ({facts.num_pictures_without_row} without a row), "
-        f"{facts.num_held_out_pictures} held out, {facts.num_failed_pictures} not decoded{thinned}"
-    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from avkd.cli.boxes_report import evaluate_boxes_of_runs
+from avkd.cli.class_maps_report import evaluate_class_maps_of_runs
 from avkd.cli.console import print_json, print_result, print_table, show_progress
 from avkd.errors import InvalidValueError
 
@@ -84,10 +85,19 @@ def evaluate(
             metavar="NAME",
         ),
     ] = None,
+    class_maps: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a store: score what the student says that pixels are against these stored "
+            "class maps.",
+            metavar="NAME",
+        ),
+    ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of boxes: also by the values of this column of the corpus; may come again.",
+            help="Of boxes and class maps: also by the values of this column of the corpus; may "
+            "come again.",
             metavar="COLUMN",
         ),
     ] = None,
@@ -107,7 +117,7 @@ def evaluate(
     """Measure a student: probe it on labelled sounds beside controls, or score its own predictions.
 
     Sounds come from a table or a folder; predictions are of the rows of a store: labels, trials, or
-    with --truth or --against boxes.
+    with --truth or --against boxes, with --class-maps pixels.
     """
     from avkd.pipeline.evaluation.rows import is_store
 
@@ -137,6 +147,21 @@ def evaluate(
     }
     if is_store(dataset):
         _refuse_stray(of_sounds, f"goes with a table of sounds, but {dataset} is a store")
+        if class_maps is not None:
+            of_others = {**of_rows, **of_boxes}
+            for name in ("--teacher-targets", "--by"):
+                of_others.pop(name)
+            _refuse_stray(of_others, "scores labels, trials or boxes, which --class-maps does not")
+            evaluate_class_maps_of_runs(
+                run,
+                dataset,
+                class_maps=class_maps,
+                split="test" if split is None else split,
+                by=by or [],
+                teacher_targets=teacher_targets or [],
+                as_json=as_json,
+            )
+            return
         if any(value is not None for value in of_boxes.values()):
             of_rows.pop("--teacher-targets")
             _refuse_stray(of_rows, "scores labels or trials, which boxes do not have")
@@ -166,7 +191,8 @@ def evaluate(
             as_json=as_json,
         )
         return
-    _refuse_stray(of_rows | of_boxes, f"goes with a store, but there is none at {dataset}")
+    of_store = of_rows | of_boxes | {"--class-maps": class_maps}
+    _refuse_stray(of_store, f"goes with a store, but there is none at {dataset}")
     _evaluate_sounds(
         run,
         dataset,

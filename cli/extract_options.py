@@ -122,8 +122,20 @@ NumChannels: TypeAlias = Annotated[
     typer.Option(help="Cache so many microphones as they are.", min=2, metavar="N"),
 ]
 CachedFrames: TypeAlias = Annotated[
-    str | None,
-    typer.Option(help="Pictures to cache for students, such as 64x48.", metavar="WIDTHxHEIGHT"),
+    list[str] | None,
+    typer.Option(
+        help="Pictures to cache for students: 64x48 of rgb, cut to that shape, or of any stream, "
+        "stretched, as rgb@64x48 or depth:LOW:HIGH@64x48; may come again.",
+        metavar="[STREAM@]WIDTHxHEIGHT",
+    ),
+]
+TrueClassMaps: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of a table: a column of files of 16-bit gray class numbers to store as true class "
+        "maps, such as truth=classes@64x48; the column class_names names the classes.",
+        metavar="NAME=COLUMN@SIZE",
+    ),
 ]
 VectorColumns: TypeAlias = Annotated[
     list[str] | None,

@@ -12,7 +12,8 @@ from avkd.cli.console import (
     print_result,
     show_progress,
 )
-from avkd.cli.teacher_requests import parse_size, parse_teachers
+from avkd.cli.stored_pictures import parse_class_map, parse_frames
+from avkd.cli.teacher_requests import parse_teachers
 from avkd.errors import InvalidValueError
 from avkd.pipeline.report.numbers import counted, size
 
@@ -41,6 +42,7 @@ def extract_teacher(
     channels: options.ChannelRule = None,
     num_channels: options.NumChannels = None,
     frames: options.CachedFrames = None,
+    class_map: options.TrueClassMaps = None,
     vector: options.VectorColumns = None,
     sparse_top_k: options.SparseTopK = None,
     path_column: options.PathColumn = "path",
@@ -60,10 +62,11 @@ def extract_teacher(
     from avkd.pipeline.extraction.request import ExtractRequest
 
     chosen_inputs = _choose_inputs(inputs, sample_rate, channels, num_channels)
-    if not (teacher or vector or frames or chosen_inputs):
+    if not (teacher or vector or frames or class_map or chosen_inputs):
         raise InvalidValueError(
-            "nothing to extract; give --teacher, --vector, --frames or --inputs"
+            "nothing to extract; give --teacher, --vector, --frames, --class-map or --inputs"
         )
+    frames_size, pictures = parse_frames(frames or ())
     request = ExtractRequest(
         corpus=corpus,
         store=store,
@@ -88,7 +91,9 @@ def extract_teacher(
         tail=tail.value if tail else None,
         rows_per_shard=rows_per_shard,
         inputs=chosen_inputs,
-        frames_size=None if frames is None else parse_size("--frames", frames),
+        frames_size=frames_size,
+        pictures=pictures,
+        class_maps=tuple(parse_class_map(each) for each in class_map or ()),
         vectors=tuple(vector or ()),
         sparse_top_k=sparse_top_k,
         path_column=path_column,

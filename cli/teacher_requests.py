@@ -78,14 +78,14 @@ def parse_size(option: str, text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def parse_stream(text: str) -> tuple[str, tuple[float, float] | None]:
+def parse_stream(text: str, option: str = "--stream") -> tuple[str, tuple[float, float] | None]:
     """Read ``STREAM`` or ``STREAM:LOW:HIGH``: its name, and the range of 16-bit gray.
 
     Raises:
         InvalidValueError: the range is none.
     """
     stream, _, limits = text.partition(":")
-    return stream, _parse_range(limits) if limits else None
+    return stream, _parse_range(limits, option) if limits else None
 
 
 def _complete(
@@ -108,7 +108,7 @@ def _complete(
     )
 
 
-def _parse_range(text: str) -> tuple[float, float]:
+def _parse_range(text: str, option: str) -> tuple[float, float]:
     low, colon, high = text.partition(":")
     try:
         limits = float(low), float(high)
@@ -116,7 +116,7 @@ def _parse_range(text: str) -> tuple[float, float]:
         limits = math.nan, math.nan
     if not colon or not all(map(math.isfinite, limits)):
         raise InvalidValueError(
-            f"--stream range {text!r} is not LOW:HIGH, two numbers such as 21800:25000"
+            f"{option} range {text!r} is not LOW:HIGH, two numbers such as 21800:25000"
         )
     return limits
 

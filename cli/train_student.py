@@ -35,6 +35,13 @@ def train_student(
     label_column: LabelColumn = "",
     seed: Seeds = None,
     override: Overrides = None,
+    init_from: Annotated[
+        str,
+        typer.Option(
+            help="Start from the encoder of this finished run; of RUN/seed-N each seed's own.",
+            metavar="RUN",
+        ),
+    ] = "",
     rounds: Annotated[
         int,
         typer.Option(
@@ -57,6 +64,8 @@ def train_student(
     if rounds:
         if teacher:
             raise InvalidValueError("rounds make their own teachers; leave --teacher out")
+        if init_from:
+            raise InvalidValueError("rounds train pairs from the start; leave --init-from out")
         train_rounds_and_tell(
             store, run, choices.resolve(), seed or (), rounds, device=device, as_json=as_json
         )
@@ -67,6 +76,7 @@ def train_student(
         choices.resolve(),
         seed or (),
         teachers=teacher or (),
+        init_from=init_from,
         device=device,
         as_json=as_json,
     )

@@ -95,6 +95,7 @@ def train_and_tell(
     seeds: Sequence[int],
     *,
     teachers: Sequence[str],
+    init_from: str = "",
     device: Device,
     as_json: bool,
 ) -> None:
@@ -122,6 +123,7 @@ def train_and_tell(
             recipe,
             seeds,
             teachers=tuple(teachers),
+            init_from=init_from,
             device=device.value,
             on_progress=tell,
             on_note=warn,

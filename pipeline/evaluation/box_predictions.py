@@ -38,16 +38,15 @@ from avkd.pipeline.training.learning_set import (
 from avkd.pipeline.training.loading import BatchOrder, Loader
 from avkd.pipeline.training.reading import read_boxes
 from avkd.pipeline.training.stored_boxes import RowBoxes, find_boxes, name_classes
-from avkd.pipeline.training.students import LoadedGridStudent
+from avkd.pipeline.training.students import LoadedBoxStudent
 from avkd.stages.detection.boxes import BoxTargets
 from avkd.stages.encoders.streams import InputShape
 from avkd.stages.methods.batch import LearningShape, Needs
-from avkd.stages.methods.grid_student import decode_student_output
 from avkd.storage.store import Store
 
 
 def predict_boxes(
-    loaded: LoadedGridStudent,
+    loaded: LoadedBoxStudent,
     store: Store,
     wanted: WantedRows,
     *,
@@ -141,7 +140,7 @@ def _renumber(boxes: RowBoxes, places: list[int]) -> RowBoxes:
     )
 
 
-def _describe_reading(loaded: LoadedGridStudent, store: Store, wanted: WantedRows) -> LearningSet:
+def _describe_reading(loaded: LoadedBoxStudent, store: Store, wanted: WantedRows) -> LearningSet:
     """What is read of every row, in the words of training."""
     student, stored = loaded.student, describe_inputs(store)
     sound = student.encoder.stream
@@ -167,7 +166,7 @@ def _describe_reading(loaded: LoadedGridStudent, store: Store, wanted: WantedRow
 
 
 def _choose_sound(
-    loaded: LoadedGridStudent, store: Store, stored: dict[str, InputShape], sample_rate: int
+    loaded: LoadedBoxStudent, store: Store, stored: dict[str, InputShape], sample_rate: int
 ) -> str:
     """The stored sound, or the recordings where none is stored."""
     name = loaded.recipe.data.input_name
@@ -182,7 +181,7 @@ def _choose_sound(
     return name
 
 
-def _require_same_steps(loaded: LoadedGridStudent, store: Store, sample_rate: int) -> None:
+def _require_same_steps(loaded: LoadedBoxStudent, store: Store, sample_rate: int) -> None:
     learned = loaded.student.encoder.samples_per_step / sample_rate
     there = require_policy(store).step_seconds
     if not isclose(learned, there, rel_tol=1e-6):
@@ -206,7 +205,7 @@ def _build_loader(learning: LearningSet, examples: Examples) -> Loader:
 
 @torch.no_grad()
 def _predict(
-    loaded: LoadedGridStudent, loader: Loader, device: torch.device, on_rows: OnRows
+    loaded: LoadedBoxStudent, loader: Loader, device: torch.device, on_rows: OnRows
 ) -> Iterator[tuple[str, RowBoxes]]:
     """Clip ids with the boxes of their steps, in the order of the rows."""
     student, num_done = loaded.student.to(device).eval(), 0
@@ -215,8 +214,7 @@ def _predict(
             if batch is None:
                 continue
             batch = batch.to(device)
-            output = student(batch.inputs, batch.num_steps)
-            found = decode_student_output(output, batch.num_steps)
+            found = student.say_boxes(batch.inputs, batch.num_steps)
             yield from zip(batch.clip_ids, split_clips(found, len(batch.clip_ids)), strict=True)
             num_done += len(batch.clip_ids)
             on_rows(num_done, len(loader.examples))

@@ -21,7 +21,7 @@ from avkd.pipeline.evaluation.box_truth import TruthTable, read_truth
 from avkd.pipeline.evaluation.row_files import file_name
 from avkd.pipeline.evaluation.row_predictions import WantedRows
 from avkd.pipeline.training.overlap import refuse_overlap
-from avkd.pipeline.training.students import LoadedGridStudent, load_grid_student
+from avkd.pipeline.training.students import LoadedBoxStudent, load_box_student
 from avkd.stages.metrics.boxes import MIN_SCORE
 from avkd.stages.tracking.tracker import TrackerSettings
 from avkd.storage.store import Store
@@ -67,7 +67,7 @@ class BoxesRequest:
 class SettledBoxes:
     """A finished student, the rows to measure it on, and by what."""
 
-    loaded: LoadedGridStudent
+    loaded: LoadedBoxStudent
     store: Store
     name: str
     """Of the evaluation's files."""
@@ -90,7 +90,7 @@ def settle_boxes(request: BoxesRequest) -> SettledBoxes:
         UnknownNameError: There is no such teacher or column.
         CorpusError: The truth is no table of boxes, or the split shares a file with another.
     """
-    loaded, store = load_grid_student(request.run), Store.open(request.store)
+    loaded, store = load_box_student(request.run), Store.open(request.store)
     policy = require_policy(store)
     refuse_overlap(store, request.split or None, loaded.recipe.data.group_column)
     table = None if request.truth is None else read_truth(request.truth)

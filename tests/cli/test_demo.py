@@ -108,16 +108,17 @@ def asked_of_roads(monkeypatch):
     """The third world: TrackEval is missing, and no test drive is by day."""
     calls = []
 
-    def run_road_demo(out, *, fast, on_progress):
-        calls.append((out, fast))
+    def run_road_demo(out, *, recipe, fast, on_progress):
+        calls.append((out, recipe, fast))
         on_progress(DemoEvent(stage="detector", num_done=1, num_total=2))
         heard = {"AP@0.5": SeedMeans(mean=0.25, sd=0.0707, values=(0.2, 0.3)), "CDx_percent": None}
         seen = {"AP@0.5": SeedMeans(mean=0.9, sd=0.0, values=(0.9,))}
         return RoadDemoReport(
             report=f"{out}/report.html",
             preset="road-fast" if fast else "road-full",
+            recipe=recipe,
             scores={"phase": {"all": heard, "light=night": heard}},
-            teacher={"all": seen, "light=night": seen},
+            teachers={"rgb": {"all": seen, "light=night": seen}},
             content_digest="feed",
             seconds={"world": 12.0, "detector": 30.0},
         )
@@ -128,7 +129,7 @@ def asked_of_roads(monkeypatch):
 
 def test_the_road_is_told_by_light_and_view_with_a_dash_for_what_is_not(avkd, asked_of_roads):
     text = avkd("demo", "--world=road", "--out=somewhere", "--fast").out
-    assert asked_of_roads == [("somewhere", True)]
+    assert asked_of_roads == [("somewhere", "stereosoundnet", True)]
     lines = [line.split() for line in text.splitlines()]
     assert ["all", "phase", "0.250", "(0.071)", "-", "-", "-", "-"] in lines
     assert ["light=night", "teacher", "rgb", "0.900", "-", "-", "-", "-"] in lines
@@ -141,7 +142,7 @@ def test_the_road_is_told_by_light_and_view_with_a_dash_for_what_is_not(avkd, as
 
 def test_machines_get_the_road_by_student_group_and_metric(avkd, asked_of_roads):
     told = avkd("demo", "--world=road", "--json").json
-    assert asked_of_roads == [("avkd-demo", False)]
+    assert asked_of_roads == [("avkd-demo", "stereosoundnet", False)]
     assert told["simulated"] is True
     night = told["scores"]["phase"]["light=night"]
     assert night["AP@0.5"] == {"mean": 0.25, "sd": 0.0707, "values": [0.2, 0.3]}
@@ -150,9 +151,23 @@ def test_machines_get_the_road_by_student_group_and_metric(avkd, asked_of_roads)
     assert (told["preset"], told["content_digest"]) == ("road-full", "feed")
 
 
+def test_the_road_of_another_recipe_is_made_where_it_is_asked_for(avkd, asked_of_roads):
+    avkd("demo", "--world=road", "--recipe=mm-distillnet", "--fast")
+    assert asked_of_roads == [("avkd-demo", "mm-distillnet", True)]
+
+
+def test_a_recipe_without_a_road_demo_is_refused_with_those_that_have_one(avkd, tmp_path):
+    words = ("--world=road", "--recipe=soundnet", f"--out={tmp_path / 'demo'}")
+    avkd("demo", *words).assert_refused(2, "'soundnet' has no demo on the road; give stereosound")
+    assert not (tmp_path / "demo").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--recipe=mm-distillnet",), "goes with --world road"),
+        (("--world=two-moon", "--recipe=mm-distillnet"), "goes with --world road"),
+        (("--world=things", "--recipe=soundnet"), "goes with --world road"),
         (("--version=logits",), "go with --world two-moon"),
         (("--ablations",), "go with --world two-moon"),
         (("--world=road", "--version=logits"), "go with --world two-moon"),

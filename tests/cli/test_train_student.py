@@ -53,6 +53,24 @@ def test_what_is_left_out_is_told_once_for_all_seeds(avkd, store, tmp_path):
     assert [f"note: {text}" for run in again.json["runs"] for text in run["notes"]] == [note] * 2
 
 
+def test_a_run_may_start_from_the_encoder_of_another(avkd, store, run, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    start = f"--init-from={run}"
+    outcome = avkd("train-student", store, first, *OPTIONS, "--seed=3", start)
+    assert outcome.exit_code == 0, outcome.err
+    told = json.loads((first / "student.json").read_text())["initialised_from"]
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert told["recipe"] == f"{recipe['name']}/tiny"
+
+    other = (*OPTIONS, "--recipe=soundnet5", start)
+    avkd("train-student", store, second, *other).assert_refused(2, "encoder.", "give both the same")
+    gone = f"--init-from={tmp_path / 'gone'}"
+    avkd("train-student", store, second, *OPTIONS, gone).assert_refused(3, "no run at", "gone")
+    rounds = ("--recipe=mutual", "--rounds=1", start)
+    avkd("train-student", store, second, *rounds).assert_refused(2, "leave --init-from out")
+    assert not second.exists()
+
+
 def test_another_recipe_in_the_same_folder_is_refused(avkd, store, run):
     outcome = avkd("train-student", store, run, *OPTIONS, "--seed=9")
     outcome.assert_refused(2, "seed")

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avkd.stages.simulation.road.recording import write_rgb
+from avkd.stages.simulation.road.recording import write_gray16, write_rgb
+from avkd.storage.store import Store
 
 SIDE = 64
 DETECTION = ("--task=detection", f"--picture-size={SIDE}x{SIDE}")
@@ -72,6 +73,11 @@ def test_options_are_fields_of_the_recipe(drives, tmp_path):
         (("--task=detection",), ("--truth",)),
         (("--task=detection", "--recipe=mke_teacher"), ("--recipe", "not for --task detection")),
         (("--task=detection", "--label-column=x"), ("--label-column",)),
+        (("--task=segmentation",), ("--truth", "class maps")),
+        (("--task=segmentation", "--recipe=mke_teacher"), ("not for --task segmentation",)),
+        (("--task=segmentation", "--min-visible=0.5"), ("--min-visible", "--task detection")),
+        (("--task=segmentation", "--truth=t.csv", "--classes=car"), ("data.classes", "two or")),
+        (("--task=segmentation", "--truth=nowhere.csv"), ("nowhere.csv",)),
         (("--truth=boxes.csv", "--recipe=mke_teacher"), ("--truth", "--task detection")),
         (("--stream=depth",), ("--stream", "--task detection")),
         ((), ("--recipe", "--task detection")),
@@ -88,6 +94,39 @@ def test_options_that_do_not_go_together_are_refused(
     outcome = avkd("train-teacher", drives / "corpus.csv", tmp_path / "run", *options)
     outcome.assert_refused(2, *words)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_segmenter_is_trained_and_stores_class_maps(avkd, drives, tmp_path):
+    run = tmp_path / "run"
+    maps = np.zeros((SIDE, SIDE), np.uint16)
+    maps[16:48, 8:48] = 1
+    for name in ("a", "b"):
+        write_gray16(tmp_path / f"{name}.mkv", [maps] * 2, (SIDE, SIDE), 4)
+    columns = ("recording_id", "classes", "class_names")
+    _write(tmp_path / "classes.csv", columns, [(n, f"{n}.mkv", "ground,car") for n in "ab"])
+    words = ("--task=segmentation", f"--picture-size={SIDE}x{SIDE}", "--set=data.map_stride=4")
+    quick = ("--set=schedule.num_updates=2", "--set=network.widths=[4,4,8,8,8]")
+    asked = ("train-teacher", drives / "corpus.csv", run, *words, *quick)
+    outcome = avkd(*asked, f"--truth={tmp_path / 'classes.csv'}")
+    assert outcome.exit_code == 0, outcome.err
+    for told in ("ground 68.8 %, car 31.2 %", "2 learned from, 0 held out", "4 learned from"):
+        assert told in outcome.out
+    again = avkd(*asked, f"--truth={tmp_path / 'classes.csv'}", "--json").json
+    assert again["was_finished"]
+    assert again["facts"]["num_pictures"] == 4
+    store = tmp_path / "store"
+    options = (
+        "--clip-seconds=0.5",
+        "--step-seconds=0.25",
+        "--inputs=none",
+        "--maps=eye=confidence",
+    )
+    extracted = avkd("extract-teacher", drives, store, f"--teacher=eye={run}", *options)
+    assert extracted.exit_code == 0, extracted.err
+    assert "2 ok" in extracted.out
+    producer = Store.open(str(store)).producer("eye")
+    assert producer.output("class_map").shape == (2, 16, 16)
+    assert producer.output("confidence").shape == (2,)
 
 
 def test_a_recipe_that_reads_no_labels_trains_no_teacher(avkd, store, tmp_path):

@@ -13,7 +13,7 @@ from avkd.pipeline.evaluation.box_predictions import (
     split_clips,
 )
 from avkd.pipeline.evaluation.row_predictions import WantedRows
-from avkd.pipeline.training.students import load_grid_student
+from avkd.pipeline.training.students import load_box_student
 from avkd.stages.detection.boxes import BoxTargets
 from avkd.storage.store import Store
 
@@ -25,7 +25,7 @@ TEST = WantedRows(split="test")
 def loaded(make_box_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "hearing"
     make_box_run(folder, steady=False)
-    return load_grid_student(folder)
+    return load_box_student(folder)
 
 
 def flat(said) -> np.ndarray:
