@@ -12,56 +12,83 @@ from avkd.pipeline.report.content import Headline, ReportContent, Table
 from avkd.pipeline.report.gathering import gather_report
 from avkd.pipeline.report.numbers import counted
 from avkd.pipeline.report.report import write_report
+from avkd.pipeline.road_papers import COLUMNS, find_paper_rows
+from avkd.pipeline.road_presets import RING, STEREO
 
 AP = "AP@0.5"
-SEER = "teacher rgb"
-"""How the teacher is called beside the students."""
-WHO = {
-    "phase": "hears two microphones, with an ear for phase",
-    "mono": "the same, but hears one microphone twice",
-    SEER: "sees the pictures",
+SMALL_NUMBERS = {1: "one", 2: "two", 3: "three", 8: "eight"}
+SEES = "sees the pictures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoadTale:
+    """What is told of the demo of a recipe."""
+
+    title: str
+    who: Mapping[str, str]
+    """What each student, and ``teacher NAME``, hears or sees."""
+    headline_group: str
+    """Whose number stands in large type: ``all`` or ``light=night``."""
+
+
+TALES = {
+    STEREO: RoadTale(
+        title="Students that hear where vehicles are, in pictures that they never saw",
+        who={
+            "phase": "hears two microphones, with an ear for phase",
+            "mono": "the same, but hears one microphone twice",
+            "teacher rgb": SEES,
+        },
+        headline_group="all",
+    ),
+    RING: RoadTale(
+        title="Hearing in the dark: students of detectors that see colours, distance and warmth",
+        who={
+            "ring": "hears eight microphones, taught by three detectors",
+            "rgb": "hears the same, taught by the camera's detector alone",
+            "teacher rgb": SEES,
+            "teacher depth": "sees how far away things are",
+            "teacher thermal": "sees how warm things are",
+        },
+        headline_group="light=night",
+    ),
 }
-AS_PAPERS = {
-    "mAP@avg": "as_released_AP@avg",
-    "mAP@0.5": "as_released_AP@0.5",
-    "mAP@0.75": "as_released_AP@0.75",
-    "CDx": "cd_released_x_percent",
-    "CDy": "cd_released_y_percent",
-    "MOTA": "MOTA",
-    "ID switches": "id_switches",
-}
-"""Columns in percent but for the switches, and our numbers by the same rules."""
-PAPER = ("44.05", "62.38", "41.46", "3.00", "2.24", "16.94", "1327")
-PAPER_ROW = "StereoSoundNet on MAVD, by MM-DistillNet's authors"
-PAPER_NOTE = (
-    "Not comparable: the first row is of real streets (MAVD), heard by eight microphones and held "
-    "to what a teacher saw. It is Gan et al.'s method (ICCV 2019) as MM-DistillNet's authors "
-    "re-implemented it; Gan et al.'s own table could not be read [U]. AP and center distances are "
-    "from the README of their code [S], MOTA and switches from their paper [S]. Our rows are of "
-    "simulated drives, held to the truth, by the rules of that code [S]: AP averaged over IoU 0.50 "
-    "to 0.90, no empty pictures, and as center distance one of widths and heights. Switches grow "
-    "with the length of what is tracked."
-)
+"""By recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoadStory:
     """What a demo made and measured."""
 
+    recipe: str
     store: Path
     truth: Path
     """Table of true boxes."""
+    num_microphones: int
     runs: Mapping[str, Sequence[Path]]
     """By variant, one a seed; the first variant is the one to look at."""
     scores: Mapping[str, BoxMeans]
     """By variant."""
-    teacher: BoxMeans
+    teachers: Mapping[str, BoxMeans]
+    """By name."""
     seconds: Mapping[str, float]
 
     @property
     def everyone(self) -> dict[str, BoxMeans]:
-        """Scores of the students, then of the detector."""
-        return {**self.scores, SEER: self.teacher}
+        """Scores of the students, then of the detectors."""
+        return name_everyone(self.scores, self.teachers)
+
+    @property
+    def tale(self) -> RoadTale:
+        """What is told of its recipe."""
+        return TALES[self.recipe]
+
+
+def name_everyone(
+    students: Mapping[str, BoxMeans], teachers: Mapping[str, BoxMeans]
+) -> dict[str, BoxMeans]:
+    """Give students, then teachers by names that tell them apart."""
+    return {**students, **{f"teacher {name}": means for name, means in teachers.items()}}
 
 
 def write_road_report(file: Path, story: RoadStory) -> str:
@@ -75,16 +102,9 @@ def tell_road(content: ReportContent, story: RoadStory) -> ReportContent:
     """Put the road's story on top of a general report."""
     return replace(
         content,
-        title="Students that hear where vehicles are, in pictures that they never saw",
+        title=story.tale.title,
         sentences=tuple(_sentences(content, story)),
-        headlines=tuple(
-            Headline(
-                value=_mean(means, "all"),
-                label=f"{AP}, {who}",
-                detail=_describe_headline(who, means),
-            )
-            for who, means in story.everyone.items()
-        ),
+        headlines=tuple(_headline(story.tale, who, means) for who, means in story.everyone.items()),
         tables=(_table_scores(story), _table_papers(story)),
         seconds=story.seconds,
     )
@@ -93,15 +113,16 @@ def tell_road(content: ReportContent, story: RoadStory) -> ReportContent:
 def _sentences(content: ReportContent, story: RoadStory) -> Iterator[str]:
     facts = content.store
     assert facts is not None  # a demo has a store
+    microphones = SMALL_NUMBERS.get(story.num_microphones, str(story.num_microphones))
+    drives = counted(facts.num_recordings, "drive")
     yield (
-        f"avkd made {counted(facts.num_recordings, 'drive')} past a camera with two microphones. "
-        "A small detector learned from the boxes of some of them, then looked at all pictures "
-        "once, and what it found was stored."
+        f"avkd made {drives} past a camera with {microphones} microphones. {_tell_teachers(story)}"
     )
     num_runs = sum(map(len, story.runs.values()))
+    found = "the detector" if len(story.teachers) == 1 else "detectors"
     yield (
         f"{counted(num_runs, 'student')} ({', '.join(story.runs)}) then learned, from the sound of "
-        "other drives alone, to say where the detector had found vehicles. They saw no picture and "
+        f"other drives alone, to say where {found} had found vehicles. They saw no picture and "
         "no true box."
     )
     for group, where in (("all", "all"), ("light=day", "day"), ("light=night", "night")):
@@ -109,14 +130,38 @@ def _sentences(content: ReportContent, story: RoadStory) -> Iterator[str]:
         yield f"Held to the truth of {where} test drives, {AP}: {told}."
 
 
-def _describe_headline(who: str, means: BoxMeans) -> str:
-    lights = f"by day {_mean(means, 'light=day')}, by night {_mean(means, 'light=night')}"
-    return f"{WHO[who]}; {lights}" if who in WHO else lights
+def _tell_teachers(story: RoadStory) -> str:
+    if len(story.teachers) == 1:
+        return (
+            "A small detector learned from the boxes of some of them, then looked at all pictures "
+            "once, and what it found was stored."
+        )
+    number = SMALL_NUMBERS.get(len(story.teachers), str(len(story.teachers)))
+    return (
+        f"{number.capitalize()} small detectors ({', '.join(story.teachers)}) learned from the "
+        "boxes of some of them, each from pictures of its own stream, then looked at all pictures "
+        "once, and what they found was stored."
+    )
+
+
+def _headline(tale: RoadTale, who: str, means: BoxMeans) -> Headline:
+    group = tale.headline_group
+    others = [("all", "in all"), ("light=day", "by day"), ("light=night", "by night")]
+    told = [f"{words} {_mean(means, name)}" for name, words in others if name != group]
+    when = "" if group == "all" else " by night"
+    detail = ", ".join(told)
+    return Headline(
+        value=_mean(means, group),
+        label=f"{AP}{when}, {who}",
+        detail=f"{tale.who[who]}; {detail}" if who in tale.who else detail,
+    )
 
 
 def _table_scores(story: RoadStory) -> Table:
+    several = len(story.teachers) > 1
+    seers = "detectors that see" if several else "the detector that sees"
     return Table(
-        title="Students that hear beside the detector that sees, held to the truth",
+        title=f"Students that hear beside {seers}, held to the truth",
         header=("test drives", "who", *SHOWN),
         rows=tuple(tabulate_box_scores(story.everyone)),
         note="Mean, and in brackets the standard deviation over seeds where there are several. "
@@ -127,15 +172,16 @@ def _table_scores(story: RoadStory) -> Table:
 
 
 def _table_papers(story: RoadStory) -> Table:
+    paper = find_paper_rows(story.recipe)
     ours = (
-        (f"{who}, simulated", *(_in_percent(means, name) for name in AS_PAPERS.values()))
+        (f"{who}, simulated", *(_in_percent(means, name) for name in COLUMNS.values()))
         for who, means in story.everyone.items()
     )
     return Table(
         title="Beside the papers, in percent: other data, not comparable",
-        header=("", *AS_PAPERS),
-        rows=((PAPER_ROW, *PAPER), *ours),
-        note=PAPER_NOTE,
+        header=("", *COLUMNS),
+        rows=(*((who, *numbers) for who, numbers in paper.rows.items()), *ours),
+        note=paper.note,
     )
 
 

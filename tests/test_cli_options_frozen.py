@@ -35,6 +35,7 @@ COMMANDS = {
         "--channels",
         "--num-channels",
         "--frames",
+        "--class-map",
         "--vector",
         "--sparse-top-k",
         "--path-column",
@@ -78,6 +79,7 @@ COMMANDS = {
         "--variant",
         "--label-column",
         "--teacher",
+        "--init-from",
         "--split",
         "--where",
         "--seed",
@@ -103,6 +105,7 @@ COMMANDS = {
         "--teacher-targets",
         "--truth",
         "--against",
+        "--class-maps",
         "--by",
         "--min-visible",
         "--min-score",
@@ -134,7 +137,7 @@ COMMANDS = {
         "--json",
     },
     "list": {"kind", "--json"},
-    "demo": {"--out", "--world", "--fast", "--version", "--ablations", "--json"},
+    "demo": {"--out", "--world", "--fast", "--recipe", "--version", "--ablations", "--json"},
 }
 
 

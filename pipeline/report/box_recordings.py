@@ -46,7 +46,7 @@ class _Sources:
     store: Store
     report: Report
     said: _Boxes
-    teacher: _Boxes | None
+    teachers: tuple[_Boxes, ...]
     truth: TruthReference | None
 
     @cached_property
@@ -63,7 +63,7 @@ class _Sources:
                 time_seconds=seconds,
                 said=self.said.at(name, seconds),
                 truth=frame.boxes if frame else None,
-                teacher=self.teacher.at(name, seconds) if self.teacher else None,
+                teachers=tuple(each.at(name, seconds) for each in self.teachers),
             )
             for seconds, frame in zip(instants, true, strict=True)
         )
@@ -81,14 +81,14 @@ def read_shown(store: Store, report: Report, truth: str | None) -> ShownRun:
     notes: list[str] = []
     table = _choose_truth(report, truth, notes)
     run, min_score = Path(report["run"]), float(report["min_score"])
-    teacher = next((scores["name"] for scores in report["scores"][1:]), "")
+    teachers = tuple(str(scores["name"]) for scores in report["scores"][1:])
     sources = _Sources(
         store=store,
         report=report,
         said=_read_boxes(boxes_file(run, report["name"]), min_score),
-        teacher=_read_boxes(boxes_file(run, report["name"], teacher), min_score)
-        if teacher
-        else None,
+        teachers=tuple(
+            _read_boxes(boxes_file(run, report["name"], name), min_score) for name in teachers
+        ),
         truth=_read_truth(store, report, table) if table else None,
     )
     clips = _read_clips(store, report["split"])
@@ -97,7 +97,7 @@ def read_shown(store: Store, report: Report, truth: str | None) -> ShownRun:
         run=report["run"],
         split=report["split"],
         column=column,
-        teacher=teacher,
+        teachers=teachers,
         truth=table,
         step_seconds=sources.step_seconds,
         recordings=_show(sources, clips, column, notes),

@@ -26,7 +26,7 @@ class ChosenStep:
 
 
 def draw_stills(shown: ShownRun, num_stills: int) -> tuple[tuple[Still, ...], tuple[str, ...]]:
-    """The chosen pictures with boxes of student, truth and teacher; and notes of what is broken."""
+    """The chosen pictures with boxes of student, truth, teachers; and notes of what is broken."""
     stills, notes = [], []
     steps = choose_steps(shown, num_stills)
     for _, group in groupby(steps, lambda one: one.recording.recording_id):
@@ -39,7 +39,7 @@ def draw_stills(shown: ShownRun, num_stills: int) -> tuple[tuple[Still, ...], tu
             continue
         for one, picture in zip(chosen, pictures, strict=True):
             if picture is not None:
-                stills.append(_draw(one, picture))
+                stills.append(_draw(one, picture, shown.teachers))
     return tuple(stills), tuple(notes)
 
 
@@ -110,14 +110,14 @@ def _read(recording: ShownRecording, instants: Sequence[float]) -> list[Picture 
         return list(reader.read(instants))
 
 
-def _draw(one: ChosenStep, picture: Picture) -> Still:
+def _draw(one: ChosenStep, picture: Picture, teachers: Sequence[str]) -> Still:
     recording, step = one.recording, one.step
     picture = shrink(picture, LARGEST_WIDTH)
     drawn = draw_boxes(
         picture,
         step.said,
         step.truth,
-        step.teacher,
+        step.teachers,
         scale=-(-SMALLEST_WIDTH // picture.shape[1]),
     )
     parts = [
@@ -127,6 +127,6 @@ def _draw(one: ChosenStep, picture: Picture) -> Still:
     ]
     if step.truth is not None:
         parts.append(f"{len(step.truth)} true")
-    if step.teacher is not None:
-        parts.append(f"{len(step.teacher)} of the teacher")
+    names = ("the teacher",) if len(teachers) == 1 else teachers
+    parts += [f"{len(seen)} of {name}" for name, seen in zip(names, step.teachers, strict=True)]
     return Still(picture=drawn, caption=", ".join(part for part in parts if part))

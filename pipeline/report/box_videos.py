@@ -23,7 +23,7 @@ SOUND_BITS_PER_SECOND = 140_000
 def draw_videos(
     shown: ShownRun, num_videos: int
 ) -> tuple[tuple[OverlayVideo, ...], tuple[str, ...]]:
-    """The chosen recordings with boxes of student, truth and teacher; and notes of broken ones."""
+    """The chosen recordings with boxes of student, truth, teachers; and notes of broken ones."""
     videos, notes = [], []
     chosen = choose_recordings(shown, num_videos)
     for recording in chosen:
@@ -99,6 +99,8 @@ def _by_step(steps: Sequence[ShownStep], step_seconds: float) -> list[DrawnBoxes
     places = {int(step.time_seconds / step_seconds): step for step in steps}
     found = (places.get(place) for place in range(max(places, default=-1) + 1))
     return [
-        DrawnBoxes(said=step.said, truth=step.truth, teacher=step.teacher) if step else DrawnBoxes()
+        DrawnBoxes(said=step.said, truth=step.truth, teachers=step.teachers)
+        if step
+        else DrawnBoxes()
         for step in found
     ]

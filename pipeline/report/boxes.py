@@ -1,6 +1,7 @@
 """What a page tells of runs that say where things are: curves, scores, stills and videos."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 from avkd.errors import CorruptStoreError
 from avkd.pipeline.report.box_recordings import read_shown
@@ -9,6 +10,7 @@ from avkd.pipeline.report.box_stills import describe_choice, draw_stills
 from avkd.pipeline.report.box_tables import tell_evaluations
 from avkd.pipeline.report.box_videos import describe_videos, draw_videos
 from avkd.pipeline.report.content import NUM_STILLS, NUM_VIDEOS, BoxesContent
+from avkd.pipeline.report.overlays import TEACHERS
 from avkd.pipeline.report.shown import ShownRun
 from avkd.storage import objects
 from avkd.storage.store import Store
@@ -80,12 +82,19 @@ def _name_student(run: BoxRun, report: Report, shown: ShownRun) -> str:
     several = any(len(reports) > 1 for reports in run.reports.values())
     seed = f", seed {report['seed']}," if several else ""
     others = ["thin and white what is true"] if shown.truth else []
-    others += [f"dashed what teacher {shown.teacher} saw"] if shown.teacher else []
+    others += _name_teachers(shown.teachers)
     said = (
         f"In colours, one a track: what {run.name}{seed} says from the sound alone, from a score "
         f"of {report['min_score']:g} on"
     )
     return f"{'; '.join([said, *others])}."
+
+
+def _name_teachers(names: Sequence[str]) -> list[str]:
+    if len(names) < 2:
+        return [f"dashed what teacher {name} saw" for name in names]
+    told = [f"{name} ({colour})" for name, colour in zip(names, cycle(TEACHERS), strict=False)]
+    return [f"dashed what teachers saw, {', '.join(told)}"]
 
 
 def _absolute(url: str) -> str:

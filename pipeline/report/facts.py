@@ -22,7 +22,7 @@ from avkd.storage.store import Store
 from avkd.storage.summary import ProducerSummary
 
 RUN_FILE, METRICS_FILE, EVALUATIONS = "recipe.json", "metrics.jsonl", "evaluation-*.json"
-BOXES = "boxes"
+BOXES, CLASS_MAPS = "boxes", "class_maps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,16 @@ def read_row_reports(run: str) -> tuple[dict[str, Any], ...]:
         StoreNotFoundError: there is no run.
     """
     reports = (one for one in _read_all(run) if "dataset" not in one)
-    return tuple(one for one in reports if one.get("kind") != BOXES)
+    return tuple(one for one in reports if one.get("kind") not in (BOXES, CLASS_MAPS))
+
+
+def read_class_map_reports(run: str) -> tuple[dict[str, Any], ...]:
+    """Read what ``avkd evaluate`` said of a run's class maps.
+
+    Raises:
+        StoreNotFoundError: there is no run.
+    """
+    return tuple(one for one in _read_all(run) if one.get("kind") == CLASS_MAPS)
 
 
 def read_box_reports(run: str) -> tuple[dict[str, Any], ...]:

@@ -20,6 +20,7 @@ from avkd.pipeline.report.content import (
 from avkd.pipeline.report.facts import (
     gather_probes,
     read_box_reports,
+    read_class_map_reports,
     read_confusion,
     read_evaluations,
     read_loss_curve,
@@ -73,6 +74,7 @@ def gather_report(
         tables=(
             *_tables(evaluations),
             *_row_tables([one for run in runs for one in read_row_reports(run)]),
+            *_class_map_tables([one for run in runs for one in read_class_map_reports(run)]),
         ),
         boxes=_gather_boxes(store, runs, truth, num_stills, num_videos),
         provenance={**describe_software(), "store": opened.url, **_name_runs(runs)},
@@ -171,6 +173,29 @@ def _row_tables(reports: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
                     *(_number(score["metrics"].get(name)) for name in metrics),
                 )
                 for score in report["scores"]
+            ),
+            note=" ".join(report["notes"]),
+        )
+
+
+def _class_map_tables(reports: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    """What pixels are said to be: the student's scores, and those of teachers, by group."""
+    for report in reports:
+        metrics = tuple(report["scores"][0]["metrics"])
+        of_split = report["split"] or "all splits"
+        held_to = "the truth" if report["is_truth"] else report["against"]
+        yield Table(
+            title=f"{Path(report['run']).name}: class maps of {of_split}, held to {held_to}",
+            header=("who", "where", "rows", *metrics),
+            rows=tuple(
+                (
+                    score["name"],
+                    group["group"],
+                    str(group["num_rows"]),
+                    *(_number(group["metrics"].get(name)) for name in metrics),
+                )
+                for score in report["scores"]
+                for group in score["groups"]
             ),
             note=" ".join(report["notes"]),
         )

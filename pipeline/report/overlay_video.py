@@ -35,7 +35,7 @@ class DrawnBoxes:
 
     said: FrameBoxes | None = None
     truth: FrameBoxes | None = None
-    teacher: FrameBoxes | None = None
+    teachers: Sequence[FrameBoxes] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def _draw(
             if written.largest_width is not None:
                 picture = shrink(picture, written.largest_width)
             scale = -(-SMALLEST_WIDTH // picture.shape[1])
-            drawn = draw_boxes(picture, boxes.said, boxes.truth, boxes.teacher, scale=scale)
+            drawn = draw_boxes(picture, boxes.said, boxes.truth, boxes.teachers, scale=scale)
             # H.264 halves both sides for colours.
             yield drawn[: drawn.shape[0] // 2 * 2, : drawn.shape[1] // 2 * 2]
 

@@ -1,11 +1,13 @@
 """Boxes drawn on pictures: what is true thin and white, what was said thick and in colours.
 
-What a teacher saw is thin and dashed.
+What teachers saw is thin and dashed, of each teacher in a colour of its own.
 
 Conventions: pictures are uint8 RGB (height, width, 3).
 """
 
 import colorsys
+from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +23,12 @@ Colour = tuple[int, int, int]
 
 TRUTH: Colour = (255, 255, 255)
 NO_TRACK: Colour = (170, 170, 170)
-TEACHER: Colour = (120, 220, 255)
+TEACHERS: dict[str, Colour] = {
+    "blue": (120, 220, 255),
+    "orange": (255, 170, 60),
+    "pink": (255, 110, 190),
+}
+"""Of the first teacher, the second and so on; a fourth is as blue as the first."""
 _GOLDEN = 0.6180339887
 """Hues that many turns apart stay apart, however many there are."""
 _WIDTHS_OF_LINE = 200
@@ -34,11 +41,11 @@ def draw_boxes(
     picture: Picture,
     said: FrameBoxes | None = None,
     truth: FrameBoxes | None = None,
-    teacher: FrameBoxes | None = None,
+    teachers: Sequence[FrameBoxes] = (),
     *,
     scale: int = 1,
 ) -> Picture:
-    """A copy, so many times as large, with the boxes of truth and teacher and those that were said.
+    """A copy, so many times as large, with boxes of the truth, of teachers and what was said.
 
     A track has one colour, its number and the box's score; ids below 0 are of no track.
     """
@@ -61,8 +68,9 @@ def draw_boxes(
     thin = max(1, thick // 3)
     for box in () if truth is None else truth.boxes:
         draw.rectangle(_corners(box, image.size), outline=TRUTH, width=thin)
-    for box in () if teacher is None else teacher.boxes:
-        _dash(draw, _corners(box, image.size), thin)
+    for teacher, colour in zip(teachers, cycle(TEACHERS.values()), strict=False):
+        for box in teacher.boxes:
+            _dash(draw, _corners(box, image.size), thin, colour)
     return np.asarray(image)
 
 
@@ -93,15 +101,17 @@ def _corners(box: npt.NDArray[np.float32], size: tuple[int, int]) -> tuple[int, 
     return x, y, max(x, round(right * width) - 1), max(y, round(bottom * height) - 1)
 
 
-def _dash(draw: "ImageDraw.ImageDraw", corners: tuple[int, int, int, int], width: int) -> None:
+def _dash(
+    draw: "ImageDraw.ImageDraw", corners: tuple[int, int, int, int], width: int, colour: Colour
+) -> None:
     left, top, right, bottom = corners
     step, length = (_DASH + _GAP) * width, _DASH * width
     for x in range(left, right + 1, step):
         for y in (top, bottom):
-            draw.line((x, y, min(x + length, right), y), fill=TEACHER, width=width)
+            draw.line((x, y, min(x + length, right), y), fill=colour, width=width)
     for y in range(top, bottom + 1, step):
         for x in (left, right):
-            draw.line((x, y, x, min(y + length, bottom)), fill=TEACHER, width=width)
+            draw.line((x, y, x, min(y + length, bottom)), fill=colour, width=width)
 
 
 def _label(

@@ -15,8 +15,8 @@ class ShownStep:
     """Boxes from the evaluation's score on."""
     truth: FrameBoxes | None
     """Boxes that count; None where nobody looked."""
-    teacher: FrameBoxes | None
-    """None where no teacher was evaluated beside the student."""
+    teachers: tuple[FrameBoxes, ...]
+    """Of those that were evaluated beside the student."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,8 @@ class ShownRun:
     split: str
     column: str
     """Of the corpus, by which pictures are chosen; empty without one."""
-    teacher: str
-    """Empty where none was evaluated beside the student."""
+    teachers: tuple[str, ...]
+    """Those that were evaluated beside the student."""
     truth: str
     """The table of true boxes; empty without one."""
     step_seconds: float

@@ -9,15 +9,9 @@ import pytest
 from avkd.pipeline import road_demo
 from avkd.pipeline.demo_box_scores import tabulate_box_scores
 from avkd.pipeline.demo_stages import DemoEvent
-from avkd.pipeline.recipes.registry import recipe_variants
 from avkd.pipeline.recipes.stereosoundnet import CAMERA
-from avkd.pipeline.road_demo import (
-    RoadDemoReport,
-    RoadPreset,
-    fast_road_preset,
-    full_road_preset,
-    run_road_demo,
-)
+from avkd.pipeline.road_demo import RoadDemoReport, run_road_demo
+from avkd.pipeline.road_presets import RoadPreset, RoadTeacher, full_ring_preset, full_road_preset
 from avkd.stages.simulation.worlds.road import NumDrives, plan_road, tiny_road_world
 from avkd.storage.store import Store
 
@@ -30,13 +24,14 @@ WORLD = replace(
     test=NumDrives(day=1, night=1),
     unseen_test=NumDrives(day=1),
 )
-LEAST = RoadPreset(
+LEAST = replace(
+    full_road_preset(),
     name="least",
     world=WORLD,
     num_detector_updates=4,
     variants=("tiny",),
     seeds=(0, 1),
-    feature_map="features_2",
+    teachers=(RoadTeacher(stream="rgb", maps="features_2"),),
     map_channels=4,
     # What a detector of four updates says, it says faintly.
     student_settings=("schedule.num_epochs=2", "method.options.min_score=0"),
@@ -47,6 +42,18 @@ LEAST = RoadPreset(
     ),
     clip_seconds=2.0,
     executor="serial",
+)
+RING = full_ring_preset()
+LEAST_RING = replace(
+    LEAST,
+    name="least-ring",
+    recipe=RING.recipe,
+    world=replace(WORLD, recorder=replace(WORLD.recorder, array="ring")),
+    teachers=RING.teachers,
+    seeds=(0,),
+    map_channels=RING.map_channels,
+    where=RING.where,
+    detectors_folder=RING.detectors_folder,
 )
 GROUPS = {"all", "light=day", "light=night", "view_split=seen", "view_split=unseen"}
 TRACKS = ("MOTA", "IDF1", "HOTA", "id_switches", "misses")
@@ -71,10 +78,10 @@ class Demo:
         }
 
 
-def run_least(out: Path) -> Demo:
+def run_least(out: Path, preset: RoadPreset = LEAST) -> Demo:
     events = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(road_demo, "fast_road_preset", lambda: LEAST)
+        patch.setattr(road_demo, "choose_road_preset", lambda recipe, fast: preset)
         report = run_road_demo(str(out), fast=True, on_progress=events.append)
     page = Path(report.report)
     return Demo(report=report, events=events, folder=page.parent, page=page.read_text("utf-8"))
@@ -101,6 +108,12 @@ def again(told, kept, tmp_path_factory):
         return run_least(told.folder.parent)
 
 
+@pytest.fixture(scope="module")
+def rung(tmp_path_factory):
+    """The demo of eight microphones and three teachers."""
+    return run_least(tmp_path_factory.mktemp("ring_demo"), LEAST_RING)
+
+
 def evaluations(told):
     folder = told.folder / "runs" / "tiny"
     return [
@@ -111,7 +124,8 @@ def evaluations(told):
 
 def test_students_and_detector_are_scored_in_every_group(told, kept):
     assert set(told.report.scores) == {"tiny"}
-    for who, place in ((told.report.scores["tiny"], 0), (told.report.teacher, 1)):
+    assert set(told.report.teachers) == {"rgb"}
+    for who, place in ((told.report.scores["tiny"], 0), (told.report.teachers["rgb"], 1)):
         assert set(who) == GROUPS
         assert {name for metrics in who.values() for name in metrics} >= {"AP@0.5", *TRACKS}
         assert 0 <= who["all"]["AP@0.5"].mean <= 1
@@ -128,6 +142,7 @@ def test_no_score_is_of_drives_that_were_learned_from(told):
     assert not any("learned from" in note for note in first["notes"])
     recipe = json.loads((told.folder / "runs/tiny/seed-1/recipe.json").read_text())
     assert (recipe["data"]["split"], recipe["seed"]) == ("train", 1)
+    assert recipe["data"]["where"] == {"light": ["day", "dusk", "rain"]}
     trained = json.loads((told.folder / "runs/rgb/detector_training.json").read_text())
     assert trained["recipe"]["data"]["split"] == "teacher"
 
@@ -161,6 +176,8 @@ def test_a_demo_tells_its_results_as_plain_values(told):
     assert values["preset"] == "least"
     assert set(values["scores"]["tiny"]["light=night"]["AP@0.5"]) == {"mean", "sd", "values"}
     assert values["teacher"]["all"]["id_switches"]["values"] == [0.0]
+    assert values["teachers"] == {"rgb": values["teacher"]}
+    assert values["recipe"] == "stereosoundnet"
     assert set(values["seconds"]) >= {"world", "students", "report"}
 
 
@@ -191,10 +208,55 @@ def test_without_trackeval_tracks_are_a_dash_and_all_else_is_there(again):
     assert "TrackEval is not installed" in again.page
 
 
-@pytest.mark.parametrize("preset", [full_road_preset(), fast_road_preset()], ids=lambda p: p.name)
-def test_presets_name_variants_that_are_there_and_worlds_with_every_group(preset):
-    assert set(preset.variants) <= set(recipe_variants("stereosoundnet"))
-    tests = [one for one in plan_road(preset.world) if one.split == "test"]
-    assert {one.view_split for one in tests} == {"seen", "unseen"}
-    assert {"day", "night"} <= {one.drive.light for one in tests}
-    assert (preset.clip_seconds, preset.world.recorder.frame_rate) == (5.0, 4.0)
+def test_three_detectors_learn_each_from_its_stream_apart_from_students(rung):
+    found = {}
+    for name in ("rgb", "depth", "thermal"):
+        trained = json.loads((rung.folder / f"teachers/{name}/detector_training.json").read_text())
+        data = trained["recipe"]["data"]
+        assert data["split"] == "teacher"
+        found[data["stream"]] = data["value_range"]
+    assert found == {"rgb": None, "depth": [0, 6000], "thermal": [26000, 32000]}
+    assert [each.name for each in (rung.folder / "runs").iterdir()] == ["tiny"]
+    last = {event.stage: event for event in rung.events}
+    assert list(last) == ["world", "detectors", "extraction", "students", "evaluation"]
+    assert last["detectors"].num_done == last["detectors"].num_total == 3 * 4
+
+
+def test_one_extraction_stores_three_teachers_beside_eight_microphones(rung):
+    store = Store.open(str(rung.folder / "store"))
+    producers = store.producers()
+    assert set(producers) == {"rgb", "depth", "thermal", "waveform", *CAMERA}
+    (sound,) = producers["waveform"].outputs
+    assert sound.shape == (8, 2 * 16_000)
+    for name in ("rgb", "depth", "thermal"):
+        outputs = {output.name for output in producers[name].outputs}
+        assert {"boxes", "attention_1", "attention_2"} <= outputs
+
+
+def test_its_student_learns_by_every_light_from_all_three(rung):
+    run = rung.folder / "runs" / "tiny" / "seed-0"
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert recipe["name"] == "mm_distillnet"
+    assert recipe["data"]["where"] == {}
+    assert set(json.loads((run / "student.json").read_text())["teachers"]) == {
+        "rgb",
+        "depth",
+        "thermal",
+    }
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert {"class", "box", "mta"} <= set(lines[0]["parts"])
+    # Both drives of the split, by day and by night.
+    assert [line["num_clips"] for line in lines] == [2, 2]
+
+
+def test_all_three_teachers_are_scored_and_shown_beside_it(rung):
+    assert list(rung.report.teachers) == ["rgb", "depth", "thermal"]
+    for means in (*rung.report.teachers.values(), rung.report.scores["tiny"]):
+        assert set(means) == GROUPS
+    values = rung.report.to_json()
+    assert values["teacher"] == values["teachers"]["rgb"]
+    assert "eight microphones" in rung.page
+    assert "AP@0.5 by night, tiny" in rung.page
+    assert "AP@0.5 by night, teacher thermal" in rung.page
+    assert "rgb (blue), depth (orange), thermal (pink)" in rung.page
+    assert "MM-DistillNet on MAVD" in rung.page

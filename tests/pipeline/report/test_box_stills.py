@@ -24,7 +24,7 @@ def recording(name, group, vehicles):
             time_seconds=float(number),
             said=frame(float(number), 0),
             truth=None if each == "?" else frame(float(number), int(each)),
-            teacher=None,
+            teachers=(),
         )
         for number, each in enumerate(vehicles)
     ]
@@ -36,7 +36,7 @@ def shown(*recordings, truth="boxes.csv", column="light"):
         run="run",
         split="test",
         column=column,
-        teacher="",
+        teachers=(),
         truth=truth,
         step_seconds=1.0,
         recordings=recordings,
@@ -108,7 +108,7 @@ def test_no_frame_stands_for_the_best_one(number):
     """What was said is not looked at: other boxes give the same choice."""
     before = recording("d", "day", "01110111")
     said = [
-        ShownStep(time_seconds=step.time_seconds, said=step.truth, truth=step.truth, teacher=None)
+        ShownStep(time_seconds=step.time_seconds, said=step.truth, truth=step.truth, teachers=())
         for step in before.steps
     ]
     after = ShownRecording(recording_id="d", group="day", pictures="", sound="", steps=tuple(said))

@@ -31,7 +31,7 @@ def recording(name, group, num_steps, vehicle_at=()):
             time_seconds=step + 0.5,
             said=frame(step + 0.5, 0),
             truth=frame(step + 0.5, int(step in vehicle_at)),
-            teacher=None,
+            teachers=(),
         )
         for step in range(num_steps)
     )
@@ -43,7 +43,7 @@ def shown(*recordings):
         run="run",
         split="test",
         column="light",
-        teacher="",
+        teachers=(),
         truth="boxes.csv",
         step_seconds=1.0,
         recordings=recordings,

@@ -7,6 +7,7 @@ import pytest
 
 from avkd.errors import CorpusError, StoreNotFoundError
 from avkd.pipeline.report.boxes import gather_boxes
+from avkd.pipeline.report.overlays import TEACHERS
 from avkd.stages.media.probe import probe
 
 
@@ -79,6 +80,25 @@ def test_recordings_whose_files_are_gone_are_left_out_with_a_note(boxes):
     assert boxes.notes == (
         "1 of 4 recordings lie no longer where they did and cannot be shown, such as dusk/2",
     )
+
+
+def test_of_several_teachers_all_are_drawn_each_in_its_colour(road_store, ears, tmp_path):
+    run = tmp_path / "ear"
+    shutil.copytree(ears / "ear" / "seed-0", run)
+    for file in run.glob("evaluation-*.json"):
+        report = json.loads(file.read_text())
+        report["run"] = str(run)
+        if len(report["scores"]) > 1:
+            report["scores"].append({**report["scores"][1], "name": "thermal"})
+            shutil.copy(run / "boxes-test-rgb.parquet", run / "boxes-test-thermal.parquet")
+        file.write_text(json.dumps(report))
+    shown = gather_boxes(road_store, [str(run)], num_stills=1, num_videos=0)
+    assert "dashed what teachers saw, rgb (blue), thermal (orange)." in shown.stills_note
+    assert "1 true, 1 of rgb, 1 of thermal" in shown.stills[0].caption
+    is_orange = (shown.stills[0].picture == TEACHERS["orange"]).all(axis=2)
+    assert is_orange.any()
+    night = shown.evaluations[0].tables[-1]
+    assert [row[0] for row in night.rows] == ["ear", "teacher rgb", "teacher thermal"]
 
 
 def test_truth_comes_before_agreement_and_is_told_apart(boxes):

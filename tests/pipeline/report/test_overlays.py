@@ -3,7 +3,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from avkd.pipeline.report.overlays import NO_TRACK, TEACHER, TRUTH, draw_boxes, shrink, track_colour
+from avkd.pipeline.report.overlays import (
+    NO_TRACK,
+    TEACHERS,
+    TRUTH,
+    draw_boxes,
+    shrink,
+    track_colour,
+)
 from avkd.stages.metrics.boxes import FrameBoxes
 
 PICTURE = np.full((80, 120, 3), 40, np.uint8)
@@ -42,14 +49,24 @@ def test_what_was_said_is_a_thick_line_in_the_colour_of_its_track():
 
 
 def test_what_a_teacher_saw_is_a_thin_dashed_line():
-    drawn = draw_boxes(PICTURE, teacher=frame(BOX))
-    is_drawn = (drawn == TEACHER).all(axis=2)
+    drawn = draw_boxes(PICTURE, teachers=[frame(BOX)])
+    is_drawn = (drawn == TEACHERS["blue"]).all(axis=2)
     sides = np.zeros((80, 120), bool)
     sides[40:60, 30:60] = True
     sides[41:59, 31:59] = False
     assert not is_drawn[~sides].any()
     assert 0.5 < is_drawn[sides].mean() < 0.9
     assert (drawn[~is_drawn] == 40).all()
+
+
+def test_every_teacher_has_a_colour_of_its_own_and_the_fourth_that_of_the_first():
+    boxes = [(x, 0.2, x + 0.2, 0.8) for x in (0.0, 0.25, 0.5, 0.75)]
+    drawn = draw_boxes(PICTURE, teachers=[frame(box) for box in boxes])
+    found = [
+        {name for name, colour in TEACHERS.items() if (part == colour).all(axis=2).any()}
+        for part in np.split(drawn, 4, axis=1)
+    ]
+    assert found == [{"blue"}, {"orange"}, {"pink"}, {"blue"}]
 
 
 def test_wide_pictures_are_made_smaller_and_others_stay():
