@@ -10,9 +10,9 @@ from avkd.cli.console import print_json, print_result, print_table, show_progres
 from avkd.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from avkd.pipeline.demo import DemoReport
-    from avkd.pipeline.road_demo import RoadDemoReport
-    from avkd.pipeline.two_moon import RunAccuracies, TwoMoonReport
+    from avkd.pipeline.demos.road import RoadDemoReport
+    from avkd.pipeline.demos.things import DemoReport
+    from avkd.pipeline.demos.two_moon import RunAccuracies, TwoMoonReport
 
 
 class World(StrEnum):
@@ -75,7 +75,7 @@ def demo(
 
 
 def _show_things(out: str, *, fast: bool, as_json: bool) -> None:
-    from avkd.pipeline.demo import run_demo
+    from avkd.pipeline.demos.things import run_demo
 
     with show_progress() as show:
         report = run_demo(
@@ -90,8 +90,8 @@ def _show_things(out: str, *, fast: bool, as_json: bool) -> None:
 
 
 def _show_road(out: str, recipe: str, *, fast: bool, as_json: bool) -> None:
-    from avkd.pipeline.road_demo import run_road_demo
-    from avkd.pipeline.road_presets import STEREO
+    from avkd.pipeline.demos.road import run_road_demo
+    from avkd.pipeline.demos.road_presets import STEREO
 
     with show_progress() as show:
         report = run_road_demo(
@@ -107,7 +107,7 @@ def _show_road(out: str, recipe: str, *, fast: bool, as_json: bool) -> None:
 
 
 def _show_two_moon(out: str, version: MoonVersion, *, ablations: bool, as_json: bool) -> None:
-    from avkd.pipeline.two_moon import run_two_moon
+    from avkd.pipeline.demos.two_moon import run_two_moon
 
     with show_progress() as show:
         report = run_two_moon(
@@ -137,8 +137,8 @@ def _print_things(report: "DemoReport") -> None:
 
 
 def _print_road(report: "RoadDemoReport") -> None:
-    from avkd.pipeline.demo_box_scores import SHOWN, tabulate_box_scores
-    from avkd.pipeline.road_demo_report import name_everyone
+    from avkd.pipeline.demos.box_scores import SHOWN, tabulate_box_scores
+    from avkd.pipeline.demos.road_report import name_everyone
 
     print_result("boxes held to the truth of simulated test drives, mean (sd) over seeds")
     everyone = name_everyone(report.scores, report.teachers)
@@ -148,7 +148,7 @@ def _print_road(report: "RoadDemoReport") -> None:
 
 
 def _print_two_moon(report: "TwoMoonReport") -> None:
-    from avkd.pipeline.two_moon import NOTEBOOK
+    from avkd.pipeline.demos.two_moon import NOTEBOOK
 
     published = NOTEBOOK[report.version]
     print_result("percent right of 200 test points, the paper's own made data; mean, sd over seeds")

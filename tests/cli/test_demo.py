@@ -1,11 +1,11 @@
 import pytest
 
-from avkd.pipeline import demo, road_demo, two_moon
-from avkd.pipeline.demo import DemoReport
-from avkd.pipeline.demo_scores import SeedMeans
-from avkd.pipeline.demo_stages import DemoEvent
-from avkd.pipeline.road_demo import RoadDemoReport
-from avkd.pipeline.two_moon import RunAccuracies, TwoMoonReport
+from avkd.pipeline.demos import road, things, two_moon
+from avkd.pipeline.demos.probe_scores import SeedMeans
+from avkd.pipeline.demos.road import RoadDemoReport
+from avkd.pipeline.demos.stages import DemoEvent
+from avkd.pipeline.demos.things import DemoReport
+from avkd.pipeline.demos.two_moon import RunAccuracies, TwoMoonReport
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def asked(monkeypatch):
             seconds={"world": 12.0, "students": 30.0},
         )
 
-    monkeypatch.setattr(demo, "run_demo", run_demo)
+    monkeypatch.setattr(things, "run_demo", run_demo)
     return calls
 
 
@@ -123,7 +123,7 @@ def asked_of_roads(monkeypatch):
             seconds={"world": 12.0, "detector": 30.0},
         )
 
-    monkeypatch.setattr(road_demo, "run_road_demo", run_road_demo)
+    monkeypatch.setattr(road, "run_road_demo", run_road_demo)
     return calls
 
 

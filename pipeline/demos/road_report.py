@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from avkd.pipeline.demo_box_scores import SHOWN, BoxMeans, tabulate_box_scores, write_mean
+from avkd.pipeline.demos.box_scores import SHOWN, BoxMeans, tabulate_box_scores, write_mean
+from avkd.pipeline.demos.road_papers import COLUMNS, find_paper_rows
+from avkd.pipeline.demos.road_presets import RING, STEREO
 from avkd.pipeline.report.content import Headline, ReportContent, Table
 from avkd.pipeline.report.gathering import gather_report
 from avkd.pipeline.report.numbers import counted
 from avkd.pipeline.report.report import write_report
-from avkd.pipeline.road_papers import COLUMNS, find_paper_rows
-from avkd.pipeline.road_presets import RING, STEREO
 
 AP = "AP@0.5"
 SMALL_NUMBERS = {1: "one", 2: "two", 3: "three", 8: "eight"}

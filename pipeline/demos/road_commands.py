@@ -9,9 +9,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from avkd.pipeline.commands import Command, count_lines, run_command
 from avkd.pipeline.cores import cores_per_worker, count_cores
-from avkd.pipeline.demo_stages import DemoStages, count_commits, count_updates, expect_commits
+from avkd.pipeline.demos.road_presets import RUNS, RoadPreset, RoadTeacher
+from avkd.pipeline.demos.stages import DemoStages, count_commits, count_updates, expect_commits
 from avkd.pipeline.recipes.stereosoundnet import CAMERA
-from avkd.pipeline.road_presets import RUNS, RoadPreset, RoadTeacher
 from avkd.stages.simulation.worlds.road_writing import RoadFiles, write_road_world
 
 GROUPS_BY = ("light", "view_split")

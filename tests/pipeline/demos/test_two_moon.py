@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from avkd.errors import InterruptedRunError
+from avkd.pipeline.demos.two_moon import TEACHER, draw_seeds, run_two_moon
 from avkd.pipeline.evaluation.rows import evaluate_rows
 from avkd.pipeline.extract import extract_teacher
 from avkd.pipeline.extraction.request import ExtractRequest
@@ -18,7 +19,6 @@ from avkd.pipeline.recipes.registry import get_recipe
 from avkd.pipeline.train import TrainEvent, train_seeds, train_student
 from avkd.pipeline.training.metrics_log import read_metrics
 from avkd.pipeline.training.tensor_files import read_tensors
-from avkd.pipeline.two_moon import TEACHER, draw_seeds, run_two_moon
 from avkd.stages.simulation.worlds.two_moon import NUM_POINTS, make_points, write_two_moon
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.storage.store import Store

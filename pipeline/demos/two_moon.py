@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias
 
 from avkd.pipeline.commands import Command, run_command
 from avkd.pipeline.cores import count_cores
-from avkd.pipeline.demo_scores import summarise
-from avkd.pipeline.demo_stages import DemoStages, OnDemoProgress, count_updates
+from avkd.pipeline.demos.probe_scores import summarise
+from avkd.pipeline.demos.stages import DemoStages, OnDemoProgress, count_updates
 from avkd.stages.simulation.worlds.two_moon import NUM_POINTS, VECTORS, write_two_moon
 
 Version: TypeAlias = Literal["logits", "double_softmax"]

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from avkd.pipeline import road_demo
-from avkd.pipeline.demo_box_scores import tabulate_box_scores
-from avkd.pipeline.demo_stages import DemoEvent
+from avkd.pipeline.demos import road
+from avkd.pipeline.demos.box_scores import tabulate_box_scores
+from avkd.pipeline.demos.road import RoadDemoReport, run_road_demo
+from avkd.pipeline.demos.road_presets import (
+    RoadPreset,
+    RoadTeacher,
+    full_ring_preset,
+    full_road_preset,
+)
+from avkd.pipeline.demos.stages import DemoEvent
 from avkd.pipeline.recipes.stereosoundnet import CAMERA
-from avkd.pipeline.road_demo import RoadDemoReport, run_road_demo
-from avkd.pipeline.road_presets import RoadPreset, RoadTeacher, full_ring_preset, full_road_preset
 from avkd.stages.simulation.worlds.road import NumDrives, plan_road, tiny_road_world
 from avkd.storage.store import Store
 
@@ -81,7 +86,7 @@ class Demo:
 def run_least(out: Path, preset: RoadPreset = LEAST) -> Demo:
     events = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(road_demo, "choose_road_preset", lambda recipe, fast: preset)
+        patch.setattr(road, "choose_road_preset", lambda recipe, fast: preset)
         report = run_road_demo(str(out), fast=True, on_progress=events.append)
     page = Path(report.report)
     return Demo(report=report, events=events, folder=page.parent, page=page.read_text("utf-8"))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from avkd.pipeline.demo_scores import SeedMeans, gather_scores
+from avkd.pipeline.demos.probe_scores import SeedMeans, gather_scores
 from avkd.pipeline.report.content import Headline, ProbeResult, ReportContent
 from avkd.pipeline.report.facts import read_loss_curve
 from avkd.pipeline.report.gathering import gather_report

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from avkd.pipeline.demo_box_scores import BoxMeans, gather_box_scores
-from avkd.pipeline.demo_stages import DemoStages, OnDemoProgress
-from avkd.pipeline.road_commands import RoadCommands, Student
-from avkd.pipeline.road_demo_report import RoadStory, write_road_report
-from avkd.pipeline.road_presets import STEREO, RoadPreset, choose_road_preset
+from avkd.pipeline.demos.box_scores import BoxMeans, gather_box_scores
+from avkd.pipeline.demos.road_commands import RoadCommands, Student
+from avkd.pipeline.demos.road_presets import STEREO, RoadPreset, choose_road_preset
+from avkd.pipeline.demos.road_report import RoadStory, write_road_report
+from avkd.pipeline.demos.stages import DemoStages, OnDemoProgress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from avkd.errors import UnknownNameError
-from avkd.pipeline.demo_scores import summarise
+from avkd.pipeline.demos.probe_scores import summarise
+from avkd.pipeline.demos.road_papers import COLUMNS, PAPERS, find_paper_rows
+from avkd.pipeline.demos.road_report import RoadStory, tell_road
 from avkd.pipeline.report.content import LossCurve, ReportContent, StoreFacts, Table
-from avkd.pipeline.road_demo_report import RoadStory, tell_road
-from avkd.pipeline.road_papers import COLUMNS, PAPERS, find_paper_rows
 
 
 def scores(ap, night):

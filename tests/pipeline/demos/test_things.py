@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from avkd.pipeline import demo
-from avkd.pipeline.demo import DemoPreset, run_demo
+from avkd.pipeline.demos import things
+from avkd.pipeline.demos.things import DemoPreset, run_demo
 from avkd.stages.simulation.worlds.things import ThingsWorld
 
 WORLD = ThingsWorld(
@@ -31,7 +31,7 @@ def told(tmp_path_factory):
         executor="serial",
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "fast_preset", lambda: preset)
+        patch.setattr(things, "fast_preset", lambda: preset)
         report = run_demo(
             str(tmp_path_factory.mktemp("demo")), fast=True, on_progress=events.append
         )

@@ -13,15 +13,15 @@ from typing import Any
 
 from avkd.pipeline.commands import Command, count_lines, run_command
 from avkd.pipeline.cores import count_cores
-from avkd.pipeline.demo_report import write_demo_report
-from avkd.pipeline.demo_scores import SeedMeans, gather_scores
-from avkd.pipeline.demo_stages import (
+from avkd.pipeline.demos.probe_scores import SeedMeans, gather_scores
+from avkd.pipeline.demos.stages import (
     DemoStages,
     OnDemoProgress,
     count_commits,
     count_updates,
     expect_commits,
 )
+from avkd.pipeline.demos.things_report import write_demo_report
 from avkd.stages.simulation.worlds.things import ThingsWorld, fast_world, full_world
 from avkd.stages.simulation.worlds.writing import WorldFiles, write_world
 

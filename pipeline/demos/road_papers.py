@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from avkd.errors import UnknownNameError
-from avkd.pipeline.road_presets import RING, STEREO
+from avkd.pipeline.demos.road_presets import RING, STEREO
 
 COLUMNS = {
     "mAP@avg": "as_released_AP@avg",

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from avkd.pipeline.demo_stages import (
+from avkd.pipeline.demos.stages import (
     DemoEvent,
     DemoStages,
     count_commits,

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from avkd.errors import InvalidValueError
-from avkd.pipeline.demo_stages import DemoStages
+from avkd.pipeline.demos.road_commands import RoadCommands
+from avkd.pipeline.demos.road_presets import ROAD_RECIPES, choose_road_preset
+from avkd.pipeline.demos.stages import DemoStages
 from avkd.pipeline.recipes.registry import recipe_variants
-from avkd.pipeline.road_commands import RoadCommands
-from avkd.pipeline.road_presets import ROAD_RECIPES, choose_road_preset
 from avkd.stages.simulation.worlds.road import plan_road
 
 PRESETS = [choose_road_preset(name, fast=fast) for name in ROAD_RECIPES for fast in (False, True)]

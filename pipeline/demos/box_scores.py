@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from avkd.pipeline.demo_scores import SeedMeans, summarise
+from avkd.pipeline.demos.probe_scores import SeedMeans, summarise
 from avkd.pipeline.report.numbers import mean_with_sd
 
 BoxMeans: TypeAlias = Mapping[str, Mapping[str, SeedMeans | None]]

@@ -1,6 +1,6 @@
 import pytest
 
-from avkd.pipeline.demo_scores import gather_scores, summarise
+from avkd.pipeline.demos.probe_scores import gather_scores, summarise
 
 
 def score(features, labels, *accuracies):

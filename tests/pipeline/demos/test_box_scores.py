@@ -1,13 +1,13 @@
 import pytest
 
-from avkd.pipeline.demo_box_scores import (
+from avkd.pipeline.demos.box_scores import (
     GROUPS,
     SHOWN,
     gather_box_scores,
     tabulate_box_scores,
     write_mean,
 )
-from avkd.pipeline.demo_scores import summarise
+from avkd.pipeline.demos.probe_scores import summarise
 
 
 def evaluation(student, teacher=None):

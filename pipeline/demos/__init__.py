@@ -1,0 +1,1 @@
+"""Demos: whole runs on made-up worlds, as users would type them."""
