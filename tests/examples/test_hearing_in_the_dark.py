@@ -1,6 +1,5 @@
 import argparse
-import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,19 +8,10 @@ import pytest
 
 from avkd.cli.training_options import Choices
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "hearing_in_the_dark.py"
-
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPT.parent))  # as python does for a script
-        spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
+def example(load_example: Callable[[str], ModuleType]) -> ModuleType:
+    return load_example("hearing_in_the_dark")
 
 
 def report(**metrics: float | None) -> dict[str, Any]:

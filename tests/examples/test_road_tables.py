@@ -1,25 +1,13 @@
-import importlib.util
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "road_tables.py"
-
 
 @pytest.fixture(scope="module")
-def tables() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPT.parent))  # as python does for a script
-        spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        patch.setitem(__import__("sys").modules, SCRIPT.stem, module)  # for its dataclass
-        spec.loader.exec_module(module)
-        yield module
+def tables(load_example: Callable[[str], ModuleType]) -> ModuleType:
+    return load_example("road_tables")
 
 
 def report(**metrics: float | None) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 import argparse
-import importlib.util
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,23 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "three_level_people.py"
-
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPT.parent))  # as python does for a script
-        yield load(SCRIPT)
-
-
-def load(script: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(script.stem, script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def example(load_example: Callable[[str], ModuleType]) -> ModuleType:
+    return load_example("three_level_people")
 
 
 def write_take(path: Path, samples: npt.NDArray[np.int16]) -> None:
