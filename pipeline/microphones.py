@@ -1,6 +1,7 @@
 """A look at stored sound of several microphones: is one dead, are two the same, are they swapped.
 
-A few recordings are looked at, so that a store of any size is checked in seconds.
+A few recordings are looked at, so that a store of any size is checked in seconds. Two channels are
+set against boxes; of four and more, recordings are set against each other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,16 @@ import numpy.typing as npt
 from avkd.pipeline.extraction.policy import read_policy
 from avkd.pipeline.training.reading import read_boxes
 from avkd.pipeline.training.stored_boxes import RowBoxes, find_boxes
+from avkd.stages.metrics.microphone_order import (
+    LEAST_CHANNELS,
+    Arrival,
+    Order,
+    OrderAgreement,
+    compare_orders,
+    measure_arrival,
+)
 from avkd.stages.metrics.microphones import (
+    UNEVEN_DECIBELS,
     ChannelStatistics,
     Samples,
     SideAgreement,
@@ -46,6 +56,8 @@ class MicrophoneCheck:
     teacher: str
     """Whose boxes sound was set against; empty where there are none, or not two channels."""
     sides: SideAgreement | None
+    num_ordered: int
+    """Recordings whose order of channels was set against the others': none of less than four."""
     warnings: tuple[str, ...]
     """One line each; none where all is as it should be."""
 
@@ -58,6 +70,8 @@ class _Heard:
     statistics: ChannelStatistics
     weights: npt.NDArray[np.float64]
     """(boxes, spreads): see ``weigh_sides``."""
+    arrival: Arrival | None
+    """None of channels too few to have an order."""
 
 
 def check_microphones(
@@ -66,7 +80,7 @@ def check_microphones(
     """Look at every stored sound of several channels, a clip of each of some spread recordings.
 
     Channels are numbered from 1. Where a detector's boxes are stored, the first of two channels
-    must be the left one.
+    must be the left one; recordings of four and more must have one order of channels.
     """
     return tuple(
         check
@@ -86,6 +100,7 @@ def _check(store: Store, spec: ProducerSpec, num_recordings: int) -> MicrophoneC
     if not heard:
         return None
     sides = compare_sides(np.concatenate([each.weights for each in heard])) if teacher else None
+    orders = _compare_orders(heard)
     by_clip = [each.statistics.levels_decibels for each in heard]
     return MicrophoneCheck(
         input_name=spec.name,
@@ -93,8 +108,10 @@ def _check(store: Store, spec: ProducerSpec, num_recordings: int) -> MicrophoneC
         levels_decibels=tuple(np.median(by_clip, axis=0).round(1).tolist()),
         teacher=teacher.name if teacher else "",
         sides=sides,
+        num_ordered=orders.num_judged,
         warnings=(
             *_warn_of_channels(spec.name, heard),
+            *_warn_of_orders(spec.name, heard, orders),
             *(_warn_of_sides(spec.name, heard, sides, teacher.name) if sides and teacher else ()),
         ),
     )
@@ -102,22 +119,94 @@ def _check(store: Store, spec: ProducerSpec, num_recordings: int) -> MicrophoneC
 
 def _warn_of_channels(name: str, heard: Sequence[_Heard]) -> Iterator[str]:
     dead: dict[int, list[str]] = {}
-    same: dict[tuple[int, int], list[str]] = {}
+    same: dict[tuple[int, ...], list[str]] = {}
+    uneven: dict[int, list[str]] = {}
+    deaf: dict[int, list[str]] = {}
     for each in heard:
         for channel in each.statistics.dead:
             dead.setdefault(channel, []).append(each.recording_id)
-        for pair in each.statistics.same:
-            same.setdefault(pair, []).append(each.recording_id)
+        for group in each.statistics.same:
+            same.setdefault(group, []).append(each.recording_id)
+        for channel in each.statistics.uneven:
+            if channel not in _deaf(each):
+                uneven.setdefault(channel, []).append(each.recording_id)
+        for channel in _deaf(each):
+            deaf.setdefault(channel, []).append(each.recording_id)
     for channel, found in sorted(dead.items()):
         yield (
             f"channel {channel + 1} of {name} hears nothing in {_count(found, heard)}: "
             "a dead microphone; leave these recordings out, or record them again"
         )
-    for (one, other), found in sorted(same.items()):
+    for group, found in sorted(same.items()):
         yield (
-            f"channels {one + 1} and {other + 1} of {name} are the same sound in "
-            f"{_count(found, heard)}: one microphone twice; nothing can be placed by it"
+            f"channels {_number(group)} of {name} are the same sound in "
+            f"{_count(found, heard)}: one microphone {_times(len(group))}; "
+            "nothing can be placed by it"
         )
+    for channel, found in sorted(uneven.items()):
+        yield (
+            f"channel {channel + 1} of {name} is more than {UNEVEN_DECIBELS:g} dB quieter or "
+            f"louder than most in {_count(found, heard)}: look at its gain and plug"
+        )
+    for channel, found in sorted(deaf.items()):
+        yield (
+            f"channel {channel + 1} of {name} hears nothing of what the others hear in "
+            f"{_count(found, heard)}: a dead microphone with noise of its own, or one far away"
+        )
+
+
+def _compare_orders(heard: Sequence[_Heard]) -> OrderAgreement:
+    """By place in ``heard``; what was not measured has no frames."""
+    none = np.empty((0, len(heard[0].statistics.levels_decibels)))
+    return compare_orders(
+        [each.arrival.delays if _is_whole(each) and each.arrival else none for each in heard]
+    )
+
+
+def _warn_of_orders(name: str, heard: Sequence[_Heard], orders: OrderAgreement) -> Iterator[str]:
+    for alike, places in sorted(orders.odd.items()):
+        found = _count([heard[place].recording_id for place in places], heard)
+        if orders.is_split(alike):
+            yield (
+                f"{name} has two orders of channels: {found} and the others differ by "
+                f"{_tell(alike)}; which order is right cannot be told"
+            )
+        else:
+            yield (
+                f"channels of {name} seem swapped in {found}: they fit the others with "
+                f"{_tell(alike)}; put them right, or leave these recordings out"
+            )
+    if orders.unlike:
+        found = _count([heard[place].recording_id for place in orders.unlike], heard)
+        yield (
+            f"channels of {name} fit the others in no order that was tried in {found}: several "
+            "are swapped, or the microphones stood otherwise"
+        )
+
+
+def _is_whole(heard: _Heard) -> bool:
+    return not (heard.statistics.dead or heard.statistics.same or _deaf(heard))
+
+
+def _deaf(heard: _Heard) -> tuple[int, ...]:
+    deaf = heard.arrival.deaf if heard.arrival else ()
+    return tuple(channel for channel in deaf if channel not in heard.statistics.dead)
+
+
+def _tell(alike: Sequence[Order]) -> str:
+    pairs = [[k for k, channel in enumerate(order) if k != channel] for order in alike]
+    if all(len(pair) == 2 for pair in pairs):
+        return f"channels {', or '.join(_number(pair) for pair in pairs)} exchanged"
+    return f"channels in the order {', '.join(str(channel + 1) for channel in alike[0])}"
+
+
+def _number(channels: Sequence[int]) -> str:
+    names = [str(channel + 1) for channel in channels]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _times(number: int) -> str:
+    return "twice" if number == 2 else f"{number} times"
 
 
 def _warn_of_sides(
@@ -164,8 +253,15 @@ def _listen(
             boxes = _read_boxes(store, teacher, clip)
             weights = _weigh_steps(waveform, boxes, policy.step_seconds, rate)
         statistics = measure_channels([waveform])
-        if statistics is not None:
-            yield _Heard(recording_id=clip.recording_id, statistics=statistics, weights=weights)
+        if statistics is None:
+            continue
+        has_order = len(waveform) >= LEAST_CHANNELS
+        yield _Heard(
+            recording_id=clip.recording_id,
+            statistics=statistics,
+            weights=weights,
+            arrival=measure_arrival(waveform, rate) if has_order else None,
+        )
 
 
 def _weigh_steps(

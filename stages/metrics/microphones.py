@@ -11,7 +11,6 @@ Conventions: C channels, S samples, N boxes, G spreads; a place runs from 0, lef
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,8 @@ SILENT_DECIBELS = -80.0
 """Below it a channel holds little more than the rounding of its samples."""
 DEAD_DECIBELS = 30.0
 """A microphone that hears that much less than the loudest is broken, or not plugged in."""
+UNEVEN_DECIBELS = 15.0
+"""From the middle of three or more channels: more than distance and turned microphones explain."""
 SAME_CORRELATION = 0.9999
 """Two microphones apart never hear so much alike: wind and their own noise differ."""
 BAND_HERTZ = (300.0, 4_000.0)
@@ -50,20 +51,39 @@ class ChannelStatistics:
 
     @property
     def dead(self) -> tuple[int, ...]:
-        """The channels that hear nothing."""
-        loudest = max(self.levels_decibels)
+        """The channels that hear nothing; of three or more, a single loud one makes none dead."""
+        loudest = sorted(self.levels_decibels)[-1 if len(self.levels_decibels) < 3 else -2]
         floor = max(SILENT_DECIBELS, loudest - DEAD_DECIBELS)
         return tuple(place for place, level in enumerate(self.levels_decibels) if level < floor)
 
     @property
-    def same(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of channels, none of them dead, that are one sound twice."""
+    def uneven(self) -> tuple[int, ...]:
+        """Channels, none of them dead, much quieter or louder than most; none of two."""
         alive = [place for place in range(len(self.levels_decibels)) if place not in self.dead]
+        if len(alive) < 3:
+            return ()
+        middle = float(np.median([self.levels_decibels[place] for place in alive]))
         return tuple(
-            (one, other)
-            for one, other in combinations(alive, 2)
-            if self.correlations[one][other] > SAME_CORRELATION
+            place for place in alive if abs(self.levels_decibels[place] - middle) > UNEVEN_DECIBELS
         )
+
+    @property
+    def same(self) -> tuple[tuple[int, ...], ...]:
+        """Groups of channels, none of them dead, that are one sound several times."""
+        groups: list[list[int]] = []
+        for place in range(len(self.levels_decibels)):
+            if place in self.dead:
+                continue
+            alike = (group for group in groups if self._is_same(group[0], place))
+            group = next(alike, None)
+            if group is None:
+                groups.append([place])
+            else:
+                group.append(place)
+        return tuple(tuple(group) for group in groups if len(group) > 1)
+
+    def _is_same(self, one: int, other: int) -> bool:
+        return self.correlations[one][other] > SAME_CORRELATION
 
 
 @dataclass(frozen=True, kw_only=True)

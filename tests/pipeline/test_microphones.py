@@ -163,3 +163,107 @@ def test_more_than_two_microphones_have_no_sides(check: Check) -> None:
 def test_one_microphone_is_not_looked_at(tmp_path: Path) -> None:
     store = build(tmp_path / "store", lambda row, sound: sound[:1], has_boxes=False)
     assert check_microphones(store) == ()
+
+
+ANGLES = 2 * np.pi * np.arange(8) / 8
+RING = 0.2 * np.stack([np.sin(ANGLES), np.cos(ANGLES)], axis=1)
+
+
+def ring_sound(row: int) -> Sound:
+    """A ring of eight hears one source after the other, each from a side of its own."""
+    generator = np.random.default_rng(1_000 + row)
+    size = 3 * RATE // NUM_STEPS
+    hertz = np.fft.rfftfreq(size, 1 / RATE)
+    pieces = []
+    for angle in generator.uniform(0, 2 * np.pi, NUM_STEPS):
+        early = RING @ [np.sin(angle), np.cos(angle)] / 343.0
+        source = np.fft.rfft(2_000 * generator.normal(size=size))
+        heard = np.fft.irfft(source * np.exp(2j * np.pi * hertz * early[:, None]), size)
+        pieces.append(heard + 200 * generator.normal(size=heard.shape))
+    return np.concatenate(pieces, axis=1).astype(np.int16)
+
+
+def exchange(sound: Sound, one: int, other: int) -> Sound:
+    changed = sound.copy()
+    changed[[one, other]] = sound[[other, one]]
+    return changed
+
+
+def test_a_ring_as_it_should_be_gives_no_warning(check: Check) -> None:
+    found = check(lambda row, sound: ring_sound(row))
+    assert (found.warnings, found.num_ordered, found.sides) == ((), NUM_RECORDINGS, None)
+
+
+def test_two_channels_have_no_order_but_sides(check: Check) -> None:
+    assert check(lambda row, sound: sound).num_ordered == 0
+
+
+@pytest.mark.parametrize(("one", "other"), [(2, 3), (1, 5)])
+def test_a_recording_with_exchanged_channels_of_eight_is_named(
+    check: Check, one: int, other: int
+) -> None:
+    def change(row: int, sound: Sound) -> Sound:
+        return exchange(ring_sound(row), one, other) if row == 3 else ring_sound(row)
+
+    found = check(change)
+    assert found.warnings == (
+        "channels of waveform seem swapped in 1 of 6 recordings that were looked at (drive3): "
+        f"they fit the others with channels {one + 1} and {other + 1} exchanged; "
+        "put them right, or leave these recordings out",
+    )
+
+
+def test_where_two_exchanges_do_the_same_both_are_named(check: Check) -> None:
+    square = [0, 2, 4, 6]
+
+    def change(row: int, sound: Sound) -> Sound:
+        return ring_sound(row)[[2, 0, 4, 6] if row == 1 else square]
+
+    (warning,) = check(change).warnings
+    assert "channels 1 and 2, or 3 and 4 exchanged" in warning
+
+
+def test_where_half_of_the_recordings_have_another_order_none_is_called_right(
+    check: Check,
+) -> None:
+    def change(row: int, sound: Sound) -> Sound:
+        return exchange(ring_sound(row), 0, 4) if row % 2 else ring_sound(row)
+
+    (warning,) = check(change).warnings
+    assert warning.startswith("waveform has two orders of channels: 3 of 6 recordings")
+    assert warning.endswith(
+        "and the others differ by channels 1 and 5 exchanged; which order is right cannot be told"
+    )
+
+
+def test_recordings_with_several_exchanged_channels_fit_in_no_order(check: Check) -> None:
+    def change(row: int, sound: Sound) -> Sound:
+        return ring_sound(row)[[3, 0, 6, 1, 7, 2, 5, 4]] if row == 2 else ring_sound(row)
+
+    (warning,) = check(change).warnings
+    assert "fit the others in no order that was tried in 1 of 6" in warning
+    assert "(drive2)" in warning
+
+
+def test_of_eight_a_dead_a_deaf_a_quiet_and_a_doubled_channel_are_named_once(
+    check: Check,
+) -> None:
+    def change(row: int, sound: Sound) -> Sound:
+        changed = mute(ring_sound(row), 1) if row == 0 else ring_sound(row)
+        if row == 1:
+            noise = np.random.default_rng(7).normal(size=(changed.shape[1],))
+            changed[2] = (200 * noise).astype(np.int16)
+        if row == 2:
+            changed[3] //= 10
+        if row == 5:
+            changed[[4, 6]] = changed[7]
+        return changed
+
+    found = check(change)
+    assert [warning.split(" recordings that")[0] for warning in found.warnings] == [
+        "channel 2 of waveform hears nothing in 1 of 6",
+        "channels 5, 7 and 8 of waveform are the same sound in 1 of 6",
+        "channel 4 of waveform is more than 15 dB quieter or louder than most in 1 of 6",
+        "channel 3 of waveform hears nothing of what the others hear in 1 of 6",
+    ]
+    assert "one microphone 3 times" in found.warnings[1]

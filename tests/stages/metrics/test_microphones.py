@@ -81,6 +81,28 @@ def test_a_quieter_microphone_is_not_dead() -> None:
     assert measure(waveform).dead == ()
 
 
+def test_of_several_a_single_loud_one_makes_no_other_dead() -> None:
+    waveform = np.concatenate([noise(0, 4, 30.0), noise(1, 1, 3_000.0)])
+    found = measure(waveform)
+    assert (found.dead, found.uneven) == ((), (4,))
+
+
+def test_of_several_a_much_quieter_one_is_uneven_and_a_dead_one_is_only_dead() -> None:
+    waveform = noise(0, 8)
+    waveform[2] //= 8
+    waveform[6] = 0
+    found = measure(waveform)
+    assert (found.dead, found.uneven) == ((6,), (2,))
+    assert measure(np.stack([waveform[0], waveform[2]])).uneven == ()
+
+
+def test_one_sound_on_several_channels_is_one_group() -> None:
+    waveform = noise(0, 8)
+    waveform[[1, 4]] = waveform[7]
+    waveform[3] = waveform[2]
+    assert measure(waveform).same == ((1, 4, 7), (2, 3))
+
+
 def test_one_sound_twice_is_found() -> None:
     waveform = noise(0, 4)
     waveform[3] = waveform[1]
