@@ -12,7 +12,7 @@ from avkd.pipeline.microphones import check_microphones
 from avkd.pipeline.run_dir import RunDir, write_text
 from avkd.pipeline.training.examples import UNSEEN, Examples, find_examples, split_validation
 from avkd.pipeline.training.learning_set import RECORDINGS, LearningSet
-from avkd.pipeline.training.silent_teachers import note_silent
+from avkd.pipeline.training.missing_boxes import note_silent
 from avkd.stages.methods.box_student import BoxStudent
 
 NOTES_FILE = "notes.txt"

@@ -31,9 +31,9 @@ from avkd.pipeline.training.learning_set import (
     read_labels,
 )
 from avkd.pipeline.training.loading import BatchOrder, Loader
+from avkd.pipeline.training.missing_boxes import require_boxes
 from avkd.pipeline.training.notes import find_notes, keep_notes
 from avkd.pipeline.training.schedule import count_updates
-from avkd.pipeline.training.silent_teachers import require_boxes
 from avkd.pipeline.training.students import build_student, heard_sample_rate
 from avkd.stages.methods.registry import Method
 from avkd.storage.store import Store
