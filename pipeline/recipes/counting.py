@@ -7,7 +7,7 @@ released: the largest count, rate and epochs are unknown [U], those here ours.
 
 from dataclasses import replace
 
-from avkd.pipeline.recipe import MethodConfig, Recipe
+from avkd.pipeline.recipe import MethodConfig, Recipe, ScheduleConfig
 from avkd.pipeline.recipes.mm_distillnet import mm_distillnet
 from avkd.pipeline.recipes.registry import register_recipe
 
@@ -23,13 +23,19 @@ def counting() -> tuple[Recipe, ...]:
 
 
 def count_for(detector: Recipe) -> Recipe:
-    """Counting with the same encoder on the same rows, for half of the epochs."""
+    """Counting with the same encoder on the same rows, for half as long."""
     labels = ("min_score", "min_teachers")
     options = {name: value for name, value in detector.method.options.items() if name in labels}
-    num_epochs = max(1, (detector.schedule.num_epochs or 0) // 2)
     return replace(
         detector,
         name="counting",
         method=MethodConfig(name="counting", options=options),
-        schedule=replace(detector.schedule, num_epochs=num_epochs),
+        schedule=halve(detector.schedule),
     )
+
+
+def halve(schedule: ScheduleConfig) -> ScheduleConfig:
+    """Half of the epochs, or of the updates where those are counted."""
+    if schedule.num_epochs is None:
+        return replace(schedule, num_updates=(schedule.num_updates or 2) // 2)
+    return replace(schedule, num_epochs=max(1, schedule.num_epochs // 2))
