@@ -14,6 +14,7 @@ from avkd.pipeline.evaluation.box_truth import read_truth
 from avkd.pipeline.report.box_runs import Report
 from avkd.pipeline.report.numbers import counted
 from avkd.pipeline.report.shown import ShownRecording, ShownRun, ShownStep
+from avkd.pipeline.run_dir import RunDir
 from avkd.pipeline.training.examples import find_examples
 from avkd.stages.metrics.boxes import FrameBoxes
 from avkd.storage import objects
@@ -81,13 +82,14 @@ def read_shown(store: Store, report: Report, truth: str | None) -> ShownRun:
     notes: list[str] = []
     table = _choose_truth(report, truth, notes)
     run, min_score = Path(report["run"]), float(report["min_score"])
+    learned_from = find_learned_score(run, min_score)
     teachers = tuple(str(scores["name"]) for scores in report["scores"][1:])
     sources = _Sources(
         store=store,
         report=report,
         said=_read_boxes(boxes_file(run, report["name"]), min_score),
         teachers=tuple(
-            _read_boxes(boxes_file(run, report["name"], name), min_score) for name in teachers
+            _read_boxes(boxes_file(run, report["name"], name), learned_from) for name in teachers
         ),
         truth=_read_truth(store, report, table) if table else None,
     )
@@ -98,11 +100,18 @@ def read_shown(store: Store, report: Report, truth: str | None) -> ShownRun:
         split=report["split"],
         column=column,
         teachers=teachers,
+        teacher_min_score=learned_from,
         truth=table,
         step_seconds=sources.step_seconds,
         recordings=_show(sources, clips, column, notes),
         notes=tuple(notes),
     )
+
+
+def find_learned_score(run: Path, min_score: float) -> float:
+    """From which score on teachers' boxes were learned from, and never below ``min_score``."""
+    learned = RunDir(path=run).read_recipe().method.options.get("min_score")
+    return max(min_score, learned) if isinstance(learned, int | float) else min_score
 
 
 def _show(

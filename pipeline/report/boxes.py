@@ -82,7 +82,7 @@ def _name_student(run: BoxRun, report: Report, shown: ShownRun) -> str:
     several = any(len(reports) > 1 for reports in run.reports.values())
     seed = f", seed {report['seed']}," if several else ""
     others = ["thin and white what is true"] if shown.truth else []
-    others += _name_teachers(shown.teachers)
+    others += _name_teachers(shown.teachers, f"from {shown.teacher_min_score:g} on")
     said = (
         f"In colours, one a track: what {run.name}{seed} says from the sound alone, from a score "
         f"of {report['min_score']:g} on"
@@ -90,11 +90,11 @@ def _name_student(run: BoxRun, report: Report, shown: ShownRun) -> str:
     return f"{'; '.join([said, *others])}."
 
 
-def _name_teachers(names: Sequence[str]) -> list[str]:
+def _name_teachers(names: Sequence[str], scores: str) -> list[str]:
     if len(names) < 2:
-        return [f"dashed what teacher {name} saw" for name in names]
+        return [f"dashed what teacher {name} saw, {scores}" for name in names]
     told = [f"{name} ({colour})" for name, colour in zip(names, cycle(TEACHERS), strict=False)]
-    return [f"dashed what teachers saw, {', '.join(told)}"]
+    return [f"dashed what teachers saw {scores}, {', '.join(told)}"]
 
 
 def _absolute(url: str) -> str:

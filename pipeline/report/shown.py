@@ -42,6 +42,8 @@ class ShownRun:
     """Of the corpus, by which pictures are chosen; empty without one."""
     teachers: tuple[str, ...]
     """Those that were evaluated beside the student."""
+    teacher_min_score: float
+    """From which their boxes are shown: those that the student learned from."""
     truth: str
     """The table of true boxes; empty without one."""
     step_seconds: float

@@ -36,6 +36,7 @@ def shown(*recordings, truth="boxes.csv", column="light"):
         run="run",
         split="test",
         column=column,
+        teacher_min_score=0.5,
         teachers=(),
         truth=truth,
         step_seconds=1.0,

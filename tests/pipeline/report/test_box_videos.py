@@ -43,6 +43,7 @@ def shown(*recordings):
         run="run",
         split="test",
         column="light",
+        teacher_min_score=0.5,
         teachers=(),
         truth="boxes.csv",
         step_seconds=1.0,

@@ -46,7 +46,8 @@ def test_what_was_said_is_coloured_and_what_is_true_white(boxes):
     left, middle = round(0.4 * 640) + 1, 240
     assert np.ptp(without[middle, left].astype(int)) > 100
     assert boxes.stills_note.startswith("In colours, one a track: what ear, seed 0, says from the")
-    assert "thin and white what is true; dashed what teacher rgb saw." in boxes.stills_note
+    told = "thin and white what is true; dashed what teacher rgb saw, from 0.3 on."
+    assert told in boxes.stills_note
 
 
 def test_the_choice_does_not_look_at_what_was_said(boxes, road_store, ears):
@@ -93,7 +94,8 @@ def test_of_several_teachers_all_are_drawn_each_in_its_colour(road_store, ears, 
             shutil.copy(run / "boxes-test-rgb.parquet", run / "boxes-test-thermal.parquet")
         file.write_text(json.dumps(report))
     shown = gather_boxes(road_store, [str(run)], num_stills=1, num_videos=0)
-    assert "dashed what teachers saw, rgb (blue), thermal (orange)." in shown.stills_note
+    told = "dashed what teachers saw from 0.3 on, rgb (blue), thermal (orange)."
+    assert told in shown.stills_note
     assert "1 true, 1 of rgb, 1 of thermal" in shown.stills[0].caption
     is_orange = (shown.stills[0].picture == TEACHERS["orange"]).all(axis=2)
     assert is_orange.any()
