@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from avkd.errors import InvalidValueError
-from avkd.stages.encoders.fusion import keep_streams
 from avkd.stages.encoders.stream_inputs import require_amount, require_share
 
 
@@ -26,7 +25,7 @@ class PicturePerturbation(nn.Module):
         *,
         input_noise: float | Mapping[str, float] = 0.0,
         brightness: float | Mapping[str, float] = 0.0,
-        drop_stream: float = 0.0,
+        drop_stream: float | Mapping[str, float] = 0.0,
     ) -> None:
         """One amount for all streams, or those of some by name; 0 switches each off.
 
@@ -36,8 +35,10 @@ class PicturePerturbation(nn.Module):
         super().__init__()
         self.input_noise = _spread("input_noise", input_noise, streams)
         self.brightness = _spread("brightness", brightness, streams)
-        require_share("drop_stream", drop_stream)
-        self.drop_stream = drop_stream if len(streams) > 1 else 0.0
+        dropped = _spread("drop_stream", drop_stream, streams)
+        for share in dropped:
+            require_share("drop_stream", share)
+        self.drop_stream = dropped if len(streams) > 1 else (0.0,)
 
     def forward(self, pictures: Sequence[Tensor]) -> list[Tensor]:
         """Pictures (N, C, H, W) in [0, 1] of each stream, changed while training.
@@ -51,10 +52,15 @@ class PicturePerturbation(nn.Module):
         return [_brighten(_add_noise(each, noise), shift) for each, noise, shift in changed]
 
     def keep(self, num_pictures: int) -> Tensor | None:
-        """Bool (N, S): which streams of each picture are left; None where nothing is taken away."""
-        if not self.training or not self.drop_stream:
+        """Bool (N, S): which streams of each picture are left; None where nothing is taken away.
+
+        Of streams that would all be away the one whose draw was closest to staying is left.
+        """
+        if not self.training or not any(self.drop_stream):
             return None
-        return keep_streams(num_pictures, len(self.input_noise), self.drop_stream)
+        draws = torch.rand(num_pictures, len(self.drop_stream))
+        above = draws - torch.tensor(self.drop_stream)
+        return (above >= 0) | (above == above.max(dim=1, keepdim=True).values)
 
 
 def _add_noise(pictures: Tensor, amount: float) -> Tensor:

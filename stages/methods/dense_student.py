@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avkd.stages.encoders.picture_maps import PictureMapsEncoder
+from avkd.stages.encoders.picture_maps import MAP_STRIDE, PictureMapsEncoder
 from avkd.stages.encoders.real_steps import real_mask
 
 
@@ -27,7 +27,8 @@ class DenseStudent(nn.Module):
         """``class_names`` are the teacher's, ``map_size`` (H, W) is that of its maps."""
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Conv2d(encoder.map_channels, len(class_names), 1)
+        # Every pixel of a place has its own word (sub-pixel convolution; Shi et al., CVPR 2016).
+        self.head = nn.Conv2d(encoder.map_channels, MAP_STRIDE**2 * len(class_names), 1)
         self.class_names = class_names
         self.teacher = teacher
         self.map_size = map_size
@@ -39,7 +40,9 @@ class DenseStudent(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor], num_steps: Tensor) -> Tensor:
         """Logits (N, K, H, W) of the real steps, in order; ``num_steps`` (B,) of a clip are."""
-        logits: Tensor = self.head(self.encoder.encode_maps(inputs, num_steps))
+        places = self.head(self.encoder.encode_maps(inputs, num_steps))
+        height, width = self.encoder.picture_size
+        logits: Tensor = functional.pixel_shuffle(places, MAP_STRIDE)[..., :height, :width]
         if logits.shape[-2:] == self.map_size:
             return logits
         return functional.interpolate(
@@ -54,7 +57,7 @@ class DenseStudent(nn.Module):
         maps = torch.zeros(
             (*mask_BT.shape, *self.map_size), dtype=torch.uint8, device=logits.device
         )
-        maps[mask_BT] = logits.argmax(dim=1).to(torch.uint8)
+        maps[mask_BT] = logits.max(dim=1).indices.to(torch.uint8)
         return maps
 
     def describe(self) -> dict[str, object]:

@@ -286,7 +286,8 @@ def test_numbers_against_another_are_called_agreement(runs, store):
 
 
 def test_the_bound_learns_from_the_truth_and_says_so(store, tmp_path):
-    changes = ("encoder.options.widths=[8, 16]", "data.batch_size=4")
+    sizes = ("encoder.options.widths=[8, 16]", "encoder.options.fine_width=8")
+    changes = (*sizes, "data.batch_size=4", "schedule.num_updates=100")
     bound = train(store, tmp_path / "bound", *changes, variant="bound")
     found = evaluate_class_maps(bound, store, class_maps="truth", device="cpu")
     assert found.taught_by == "truth"

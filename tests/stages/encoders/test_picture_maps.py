@@ -20,7 +20,7 @@ STEPS = torch.tensor([3, 1])
 
 def build(streams=BOTH, **options: object) -> PictureMapsEncoder:
     torch.manual_seed(0)
-    chosen = {"widths": (8, 12, 16), "fine_width": 6, **options}
+    chosen = {"widths": (8, 12, 16), "decoder_width": 8, "fine_width": 6, **options}
     return picture_maps(SHAPES, streams=streams, **chosen)
 
 
@@ -35,10 +35,11 @@ def pictures(seed: int = 1) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def test_every_real_step_becomes_features_of_each_pixel_whatever_the_size():
-    encoder = build().eval()
+@pytest.mark.parametrize("widths", [(8, 12), (8, 12, 16), (4, 4, 4, 4, 4, 4)])
+def test_every_real_step_becomes_features_at_half_the_size_whatever_that_is(widths):
+    encoder = build(widths=widths).eval()
     maps = encoder.encode_maps(pictures(), STEPS)
-    assert maps.shape == (4, 6, HEIGHT, WIDTH)
+    assert maps.shape == (4, 6, 7, 9)  # of 13 by 18 pixels: the last row is half outside
     assert encoder(pictures(), STEPS).shape == (2, encoder.embedding_size)
     torch.testing.assert_close(encoder(pictures(), STEPS)[1], maps[3].mean(dim=(1, 2)))
 
@@ -58,7 +59,7 @@ def test_each_stream_is_looked_at_and_what_is_not_real_is_not():
 @torch.no_grad()
 def test_a_stream_alone_needs_no_other():
     encoder = build(streams=("frames_depth",), drop_stream=0.9)
-    assert encoder.encode_maps(pictures(), STEPS).shape == (4, 6, HEIGHT, WIDTH)
+    assert encoder.encode_maps(pictures(), STEPS).shape == (4, 6, 7, 9)
     assert encoder.perturbation.keep(5) is None
 
 
@@ -111,6 +112,22 @@ def test_streams_are_taken_away_with_their_probability_but_never_all():
     assert change.eval().keep(5) is None
 
 
+def test_some_streams_are_taken_away_more_often_than_others_and_one_stays():
+    torch.manual_seed(0)
+    rgb_alone = PicturePerturbation(BOTH, drop_stream={"frames_rgb": 0.3}).keep(4_000)
+    assert rgb_alone is not None
+    assert rgb_alone[:, 1].all()
+    assert float(rgb_alone[:, 0].float().mean()) == pytest.approx(0.7, abs=0.02)
+    uneven = PicturePerturbation(BOTH, drop_stream={"frames_rgb": 0.8, "frames_depth": 0.5})
+    kept = uneven.keep(4_000)
+    assert kept is not None
+    assert kept.any(dim=1).all()
+    # Both would be away with 0.8 * 0.5; in 0.5 * 0.5 / 2 of all RGB is the nearer to staying.
+    given_back = 0.5 * 0.5 / 2, 0.8 * 0.5 - 0.5 * 0.5 / 2
+    expected = [0.2 + given_back[0], 0.5 + given_back[1]]
+    assert kept.float().mean(dim=0).tolist() == pytest.approx(expected, abs=0.025)
+
+
 @torch.no_grad()
 def test_a_stream_that_is_taken_away_leaves_no_trace():
     encoder = build(drop_stream=0.5)
@@ -135,7 +152,12 @@ def test_a_stream_that_is_taken_away_leaves_no_trace():
         ({"input_noise": -1.0}, "input_noise -1"),
         ({"input_noise": {"frames_heat": 1.0}}, "'frames_heat', which is not looked at"),
         ({"drop_stream": 1.0}, "drop_stream 1"),
+        ({"drop_stream": {"frames_depth": 1.0}}, "drop_stream 1"),
+        ({"drop_stream": {"frames_heat": 0.5}}, "'frames_heat', which is not looked at"),
         ({"widths": ()}, "widths"),
+        ({"widths": (8,)}, "two or more"),
+        ({"decoder_width": 0}, "decoder_width"),
+        ({"num_blocks": -1}, "num_blocks"),
     ],
 )
 def test_what_cannot_be_built_is_refused(options, words):

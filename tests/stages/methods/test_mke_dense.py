@@ -134,24 +134,98 @@ def test_so_many_steps_of_a_clip_are_drawn_while_training_and_all_else():
     assert said.seen[1].tolist() == [4, 1]
 
 
-def test_steps_are_drawn_with_their_own_maps():
-    maps = torch.randint(0, 3, (2, 4, 8, 10), dtype=torch.uint8)
-    frames = maps[..., None].expand(-1, -1, -1, -1, 3).contiguous()
+class Copies(nn.Module):
+    """Says what it is shown, and remembers that."""
 
-    class Copies(nn.Module):
-        def forward(self, inputs, num_steps):
-            shown = inputs["frames_rgb"][..., 0].long()
-            mask = torch.arange(shown.shape[1]) < num_steps[:, None]
-            return 20 * nn.functional.one_hot(shown[mask], 3).permute(0, 3, 1, 2).float()
+    def forward(self, inputs, num_steps):
+        self.shown = inputs["frames_rgb"][..., 0].long()
+        mask = torch.arange(self.shown.shape[1]) < num_steps[:, None]
+        return 20 * nn.functional.one_hot(self.shown[mask], 3).permute(0, 3, 1, 2).float()
 
-    taken = Batch(
+
+def shown_as_said() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randint(0, 3, (2, 4, 8, 10), generator=generator, dtype=torch.uint8)
+    return Batch(
         clip_ids=("a", "b"),
-        inputs={"frames_rgb": frames},
+        inputs={"frames_rgb": maps[..., None].expand(-1, -1, -1, -1, 3).contiguous()},
         num_steps=torch.tensor([4, 3]),
         class_maps={"eye": maps},
     )
-    loss = mke_dense(steps_per_clip=3).loss(Copies(), taken)
+
+
+def test_steps_are_drawn_with_their_own_maps():
+    loss = mke_dense(steps_per_clip=3).loss(Copies(), shown_as_said())
     assert float(loss.parts["agreement"]) == 1.0
+
+
+def test_clips_are_mirrored_with_their_maps_while_training_each_by_itself():
+    taken, eye, method = shown_as_said(), Copies(), mke_dense(flip=0.5)
+    shown = taken.inputs["frames_rgb"][..., 0].long()
+    turned = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        assert float(method.loss(eye, taken).parts["agreement"]) == 1.0
+        kept = [torch.equal(eye.shown[clip], shown[clip]) for clip in (0, 1)]
+        flipped = [torch.equal(eye.shown[clip], shown[clip].flip(2)) for clip in (0, 1)]
+        assert flipped == [not each for each in kept]
+        turned.add(tuple(flipped))
+    assert len(turned) == 4
+    method.loss(eye.eval(), taken)
+    assert torch.equal(eye.shown, shown)
+
+
+def test_rare_classes_count_for_more_by_their_share_to_minus_the_balance():
+    # A pixel of class 0 and three of class 1; all are said alike, with logits 0, log 2 and 0.
+    logits = torch.zeros(1, 3, 2, 2)
+    logits[:, 1] = math.log(2)
+    maps = torch.ones(1, 1, 2, 2, dtype=torch.uint8)
+    maps[0, 0, 0, 0] = 0
+
+    def loss(balance: float) -> float:
+        told = mke_dense(balance=balance).loss(Fixed(logits), batch(maps, [1]))
+        return float(told.total.detach())
+
+    assert loss(0.0) == pytest.approx((math.log(4) + 3 * math.log(2)) / 4, rel=1e-5)
+    assert loss(1.0) == pytest.approx((math.log(4) + math.log(2)) / 2, rel=1e-5)
+    rare, often = 0.25**0.5, 0.75**0.5
+    halfway = (rare * math.log(4) + often * math.log(2)) / (rare + often)
+    assert loss(0.5) == pytest.approx(halfway, rel=1e-5)
+
+
+def test_weights_of_classes_do_not_move_what_is_ignored():
+    logits = torch.zeros(1, 3, 2, 2)
+    maps = torch.full((1, 1, 2, 2), IGNORED_CLASS, dtype=torch.uint8)
+    nothing = mke_dense(balance=0.5).loss(Fixed(logits), batch(maps, [1]))
+    assert float(nothing.total.detach()) == 0.0
+    maps[0, 0, 0, 0] = 1
+    one = mke_dense(balance=0.5).loss(Fixed(logits), batch(maps, [1]))
+    assert float(one.total.detach()) == pytest.approx(math.log(3), rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"balance": 1.5}, {"flip": -0.1}, {"steps_per_clip": -1}])
+def test_options_out_of_their_range_are_refused(options):
+    with pytest.raises(InvalidValueError, match=next(iter(options))):
+        mke_dense(**options)
+
+
+def test_every_pixel_of_a_picture_has_its_own_logits_in_its_place():
+    """Sizes that are not even as well: the last places reach past the picture."""
+    odd = TargetShape(num_steps=NUM_STEPS, num_classes=0, map_classes=CLASSES, map_size=(7, 9))
+    inputs = {"frames_rgb": InputShape(shape=(NUM_STEPS, 7, 9, 3))}
+    encoder = picture_maps(inputs, widths=(4, 8), fine_width=4)
+    built = mke_dense().build_student(encoder, LearningShape(targets={"eye": odd}, inputs=inputs))
+    places = torch.arange(4 * 5).view(1, 1, 4, 5).float().expand(1, 4, -1, -1)
+    built.encoder.encode_maps = lambda inputs, num_steps: places
+    with torch.no_grad():
+        built.head.weight.zero_()
+        built.head.weight[1 * 4 : 2 * 4, 0, 0, 0] = 4.0
+        built.head.bias.copy_(torch.arange(12).float())
+        logits = built({}, torch.tensor([1]))
+    row, column = torch.meshgrid(torch.arange(7), torch.arange(9), indexing="ij")
+    place = (row // 2) * 5 + column // 2
+    assert torch.equal(logits[0, 1].long(), 4 * place + 4 + (row % 2) * 2 + column % 2)
+    assert torch.equal(logits[0, 2].long(), 8 + (row % 2) * 2 + column % 2)
 
 
 def test_a_student_learns_what_is_said_of_colours():
@@ -180,7 +254,7 @@ def test_steps_that_are_not_real_are_said_as_zero():
     frames = torch.full((1, 4, 8, 10, 3), 9, dtype=torch.uint8)
     eye = student().eval()
     with torch.no_grad():
-        eye.head.bias[2] = 100.0
+        eye.head.bias[2 * 4 : 3 * 4] = 100.0  # of each pixel of a place
     said = eye.say_class_maps({"frames_rgb": frames}, torch.tensor([3]))
     assert said.shape == (1, 4, 8, 10)
     assert (said[0, :3] == 2).all()
