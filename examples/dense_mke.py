@@ -90,6 +90,11 @@ ROWS = (
     Row(title="RGB and depth, not disturbed", variant="quiet"),
     Row(title="RGB and depth, no night", variant="rgb_depth", where=(f"--where={BY_LIGHT}",)),
     Row(title="RGB and thermal, no night", variant="rgb_thermal", where=(f"--where={BY_LIGHT}",)),
+    Row(
+        title="RGB and depth, no night, not disturbed",
+        variant="quiet",
+        where=(f"--where={BY_LIGHT}",),
+    ),
     Row(title="upper bound, RGB and depth", variant="bound"),
 )
 
