@@ -31,26 +31,12 @@ from avkd.stages.encoders.streams import (
     register_stream_encoder,
     require_stream,
 )
+from avkd.stages.residual_blocks import add_from_top, conv_block, residual_stage
 
 PICTURE_CHANNELS = (1, 3)
 """Of gray pictures, as of depth and heat, and of coloured ones."""
 MAP_STRIDE = 2
 """Pixels to one place of the features, in each direction."""
-
-
-class _Residual(nn.Module):
-    """Two convolutions, and past them what came in."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            _block(width, width),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-
-    def forward(self, values: Tensor) -> Tensor:
-        return functional.relu(values + self.body(values))
 
 
 class PictureMapsEncoder(StreamEncoder):
@@ -76,16 +62,18 @@ class PictureMapsEncoder(StreamEncoder):
         self.channels = tuple(channels.values())
         self.perturbation = perturbation
         half, *rest = widths
-        self.stems = nn.ModuleList(_block(each, half, stride=2) for each in self.channels)
-        self.join = _block(len(channels) * half, half)
-        self.stages = nn.ModuleList(_stage(few, many, num_blocks) for few, many in pairwise(widths))
+        self.stems = nn.ModuleList(conv_block(each, half, 2) for each in self.channels)
+        self.join = conv_block(len(channels) * half, half)
+        self.stages = nn.ModuleList(
+            residual_stage(few, many, num_blocks) for few, many in pairwise(widths)
+        )
         self.dropout = nn.Dropout2d(dropout)
         self.lateral = nn.ModuleList(nn.Conv2d(each, decoder_width, 1) for each in rest)
         self.smooth = nn.Sequential(
-            _block(decoder_width, decoder_width), nn.Conv2d(decoder_width, fine_width, 1)
+            conv_block(decoder_width, decoder_width), nn.Conv2d(decoder_width, fine_width, 1)
         )
         self.edges = nn.Conv2d(half, fine_width, 1)
-        self.fine = _block(fine_width, fine_width)
+        self.fine = conv_block(fine_width, fine_width)
         self.pool = StepPool("mean", fine_width)
 
     def forward(self, inputs: Mapping[str, Tensor], num_steps: Tensor) -> Tensor:
@@ -122,19 +110,11 @@ class PictureMapsEncoder(StreamEncoder):
             features = stage(features)
             levels.append(features)
         levels[-1] = self.dropout(levels[-1])
-        added = self._add_from_top(levels)
-        fine = self.fine(self.edges(halved) + _grow(self.smooth(added), halved))
+        told = [lateral(each) for lateral, each in zip(self.lateral, levels, strict=True)]
+        quarter = self.smooth(add_from_top(told)[0])
+        fine = self.fine(self.edges(halved) + _grow(quarter, halved))
         maps: Tensor = fine.float()
         return maps
-
-    def _add_from_top(self, levels: Sequence[Tensor]) -> Tensor:
-        """Features at a quarter of the pictures' size, with what the coarser ones come to."""
-        finer = [lateral(each) for lateral, each in zip(self.lateral, levels, strict=True)]
-        features: Tensor = finer.pop()
-        while finer:
-            below = finer.pop()
-            features = below + functional.interpolate(features, size=below.shape[-2:])
-        return features
 
     def _drop(self, pictures: Sequence[Tensor]) -> Sequence[Tensor]:
         """Pictures of taken-away streams are black all over, as a camera sees by night."""
@@ -238,14 +218,3 @@ def _grow(maps: Tensor, wanted: Tensor) -> Tensor:
     return functional.interpolate(
         maps, size=wanted.shape[-2:], mode="bilinear", align_corners=False
     )
-
-
-def _stage(before: int, after: int, num_blocks: int) -> nn.Sequential:
-    """Halve the places in each direction, then residual blocks."""
-    halve = _block(before, after, stride=2)
-    return nn.Sequential(halve, *(_Residual(after) for _ in range(num_blocks)))
-
-
-def _block(before: int, after: int, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from avkd.stages.residual_blocks import add_from_top, conv_block, residual_stage
 from avkd.stages.teachers.detector import Detections
 from avkd.stages.teachers.detector_declaration import MAX_BOXES, NMS_IOU, SCORE_THRESHOLD
 from avkd.stages.teachers.detector_folder import DetectorDescription
 from avkd.stages.teachers.pyramid_options import MEAN, STD, PyramidOptions
 from avkd.stages.teachers.pyramid_points import REACH, Points, place_points
-from avkd.stages.teachers.residual_blocks import add_from_top, conv_block, residual_stage
 
 FIRST_PROBABILITY = 0.01
 """What a fresh head says of every class [R: the prior of the focal loss' paper]."""

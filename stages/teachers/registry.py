@@ -29,7 +29,6 @@ _TORCH_MODULES = frozenset(
         "pyramid_detector",
         "pyramid_loss",
         "pyramid_points",
-        "residual_blocks",
         "runtime",
         "segmenter",
         "torchvision_detection",

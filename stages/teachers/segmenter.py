@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avkd.stages.residual_blocks import add_from_top, conv_block, residual_stage
 from avkd.stages.teachers.detector import prepare_pictures
 from avkd.stages.teachers.pyramid_options import MEAN, STD
-from avkd.stages.teachers.residual_blocks import add_from_top, conv_block, residual_stage
 from avkd.stages.teachers.segmenter_folder import SegmenterDescription
 from avkd.stages.teachers.segmenter_options import SegmenterOptions
 

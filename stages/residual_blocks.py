@@ -1,4 +1,4 @@
-"""What the networks of our own are made of: convolutions with batch norm, and residual blocks.
+"""What networks of our own that see are made of, teachers and students: residual blocks.
 
 Conventions: C channels, h and w cells.
 """
@@ -16,7 +16,7 @@ class Residual(nn.Module):
         """Keep the number of channels."""
         super().__init__()
         self.body = nn.Sequential(
-            conv_block(width, width, 1),
+            conv_block(width, width),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
         )
@@ -26,7 +26,7 @@ class Residual(nn.Module):
         return functional.relu(values + self.body(values))
 
 
-def conv_block(before: int, after: int, stride: int) -> nn.Sequential:
+def conv_block(before: int, after: int, stride: int = 1) -> nn.Sequential:
     """A 3x3 convolution, batch norm, ReLU."""
     return nn.Sequential(
         nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()
@@ -43,9 +43,10 @@ def residual_stage(before: int, after: int, num_blocks: int) -> nn.Sequential:
 def add_from_top(found: Sequence[Tensor]) -> list[Tensor]:
     """Add to each level (B, C, h, w), the finest first, what the coarser ones come to.
 
-    Each level has half the cells of the one before it in each direction (Lin et al., CVPR 2017).
+    Each level has half the cells of the one before it in each direction, rounded up (Lin et al.,
+    CVPR 2017).
     """
     levels = [found[-1]]
     for finer in reversed(found[:-1]):
-        levels.insert(0, finer + functional.interpolate(levels[0], scale_factor=2.0))
+        levels.insert(0, finer + functional.interpolate(levels[0], size=finer.shape[-2:]))
     return levels
