@@ -95,9 +95,10 @@ def write_road_world(
 ) -> RoadFiles:
     """Make a world's files in a folder, or take up what an equal world left there.
 
-    ``on_progress`` counts files, one a drive and stream; the table has columns of the ``streams``
-    asked for. ``classes`` may be one of these: it is truth, and has a table of its own. A folder
-    that holds another world's recordings keeps them; the tables name this world's alone.
+    ``on_progress`` counts files, one a drive and stream; tables have columns of the ``streams``
+    asked for, and of those that an equal world left whole. ``classes`` may be one of these: it is
+    truth, and has a table of its own. A folder that holds another world's recordings keeps them;
+    the tables name this world's alone.
 
     Raises:
         UnknownNameError: There is no such stream.
@@ -107,6 +108,7 @@ def write_road_world(
             raise UnknownNameError("stream of the road", stream, ALL_STREAMS)
     planned = plan_road(world)
     description = describe("road", ROAD_WORLD_VERSION, asdict(world))
+    named = (*streams, *_find_whole(planned, folder, description))
     num_written = write_missing(
         [
             ((one.drive, stream), folder / stream_path(one.drive, stream))
@@ -127,12 +129,24 @@ def write_road_world(
         num_written=num_written,
     )
     files.truth.parent.mkdir(parents=True, exist_ok=True)
-    write_text(files.corpus, _format_rows(CORPUS_COLUMNS, streams, map(_corpus_row, planned)))
-    if CLASS_STREAM in streams:
-        write_text(files.classes, _format_rows(CLASS_COLUMNS, streams, map(_class_row, planned)))
+    write_text(files.corpus, _format_rows(CORPUS_COLUMNS, named, map(_corpus_row, planned)))
+    if CLASS_STREAM in named:
+        write_text(files.classes, _format_rows(CLASS_COLUMNS, named, map(_class_row, planned)))
     write_text(files.truth, format_table(TRUTH_COLUMNS, _truth_rows(planned)))
     write_text(folder / DESCRIPTION, description)
     return files
+
+
+def _find_whole(planned: Sequence[PlannedDrive], folder: Path, text: str) -> tuple[str, ...]:
+    """The streams of which an equal world, described by ``text``, has left every file."""
+    description = folder / DESCRIPTION
+    if not description.is_file() or description.read_text(encoding="utf-8") != text:
+        return ()
+    return tuple(
+        stream
+        for stream in ALL_STREAMS
+        if all((folder / stream_path(one.drive, stream)).is_file() for one in planned)
+    )
 
 
 def stream_path(drive: Drive, stream: str) -> str:

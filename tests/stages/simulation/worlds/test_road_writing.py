@@ -161,6 +161,15 @@ def test_streams_that_nobody_asked_for_are_not_written_and_can_be_added_later(
     added = write_road_world(WORLD, tmp_path)
     assert added.num_written == 2 * len(rows)
     assert added.corpus.read_bytes() == world.corpus.read_bytes()
+    again = write_road_world(WORLD, tmp_path, streams=("rgb",))
+    assert again.num_written == 0
+    assert again.corpus.read_bytes() == world.corpus.read_bytes(), "what is there stays named"
+
+
+def test_streams_of_another_world_are_not_named(tmp_path: Path) -> None:
+    write_road_world(replace(WORLD, seed=WORLD.seed + 1), tmp_path, streams=("rgb", "depth"))
+    files = write_road_world(WORLD, tmp_path, streams=("rgb",))
+    assert "depth" not in rows_of(files.corpus)[0]
 
 
 def test_a_stream_that_there_is_not_is_refused(tmp_path: Path) -> None:
