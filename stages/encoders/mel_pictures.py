@@ -26,13 +26,12 @@ from avkd.errors import InvalidValueError
 from avkd.stages.encoders.mel_filters import mel_filters
 from avkd.stages.encoders.spectra import POWER_FLOOR, Reference, Spectrum, power
 from avkd.stages.encoders.step_sound import StepSoundEncoder, StepSoundOptions, build_step_sound
-from avkd.stages.encoders.step_windows import Channels, count_steps, cut_windows
+from avkd.stages.encoders.step_windows import Channels, cut_windows
 from avkd.stages.encoders.stream_inputs import (
     keep_out_of_checkpoints,
     require_choice,
     require_count,
     require_counts,
-    take_stream,
 )
 from avkd.stages.encoders.streams import InputShape, register_stream_encoder
 
@@ -160,14 +159,7 @@ class MelPicturesEncoder(StepSoundEncoder):
         Raises:
             InvalidValueError: A stream is missing or has another shape than at building.
         """
-        waveform = take_stream(inputs, self.stream, 3, "(clips, channels, samples)")
-        if waveform.shape[1] != self.num_channels:
-            raise InvalidValueError(
-                f"{self.stream!r} has {waveform.shape[1]} channels but the encoder was built for "
-                f"{self.num_channels}; use the store that it was trained on, or train it anew"
-            )
-        num_steps = num_steps.clamp_min(1)
-        count_steps(waveform.shape[-1], self.samples_per_step, num_steps)
+        waveform, num_steps, _ = self.take_sound(inputs, num_steps)
         windows = cut_windows(
             self._change_gain(waveform), num_steps, self.samples_per_step, self.window_samples
         )

@@ -100,14 +100,7 @@ class StepSoundEncoder(StreamEncoder):
         Raises:
             InvalidValueError: A stream is missing or has another shape than at building.
         """
-        waveform = take_stream(inputs, self.stream, 3, "(clips, channels, samples)")
-        if waveform.shape[1] != self.num_channels:
-            raise InvalidValueError(
-                f"{self.stream!r} has {waveform.shape[1]} channels but the encoder was built for "
-                f"{self.num_channels}; use the store that it was trained on, or train it anew"
-            )
-        num_steps = num_steps.clamp_min(1)
-        total = count_steps(waveform.shape[-1], self.samples_per_step, num_steps)
+        waveform, num_steps, total = self.take_sound(inputs, num_steps)
         mask_BT = real_mask(num_steps.to(waveform.device), total)
         vectors = self.dropout(self._hear(self._change_gain(waveform), num_steps, mask_BT))
         if self.metadata is not None:
@@ -116,6 +109,27 @@ class StepSoundEncoder(StreamEncoder):
         embedding_BTD: Tensor = vectors.new_zeros((*mask_BT.shape, self.embedding_size))
         embedding_BTD[mask_BT] = vectors
         return embedding_BTD
+
+    def take_sound(
+        self, inputs: Mapping[str, Tensor], num_steps: Tensor
+    ) -> tuple[Tensor, Tensor, int]:
+        """The waveform (B, C, S), real steps (B,) of 1 or more, and how many steps it spans.
+
+        Raises:
+            InvalidValueError: The stream is missing or has another shape than at building.
+        """
+        waveform = take_stream(inputs, self.stream, 3, "(clips, channels, samples)")
+        if waveform.shape[1] != self.num_channels:
+            raise InvalidValueError(
+                f"{self.stream!r} has {waveform.shape[1]} channels but the encoder was built for "
+                f"{self.num_channels}; use the store that it was trained on, or train it anew"
+            )
+        num_steps = num_steps.clamp_min(1)
+        return (
+            waveform,
+            num_steps,
+            count_steps(waveform.shape[-1], self.samples_per_step, num_steps),
+        )
 
     def _hear(self, waveform: Tensor, num_steps: Tensor, mask_BT: Tensor) -> Tensor:
         """(N, D) of the real steps that ``mask_BT`` (B, T) marks."""
