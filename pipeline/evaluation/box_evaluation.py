@@ -24,6 +24,7 @@ from avkd.pipeline.evaluation.box_report import BoxesReport, BoxScores
 from avkd.pipeline.evaluation.box_request import BoxesRequest, SettledBoxes, settle_boxes
 from avkd.pipeline.evaluation.box_said import SaidBoxes, require_policy
 from avkd.pipeline.evaluation.box_scores import JudgedBoxes, judge_boxes, measure_groups
+from avkd.pipeline.evaluation.row_predictions import find_wanted
 from avkd.pipeline.run_dir import RunDir, write_text
 from avkd.stages.metrics.boxes import CLOCK_TOLERANCE_SECONDS
 from avkd.stages.metrics.hidden_boxes import IGNORE_IOU
@@ -62,6 +63,7 @@ def evaluate_boxes(
     store, names = asked.store, asked.loaded.student.class_names
     for teacher in teacher_targets:  # what cannot be scored is told before anything is predicted
         find_teacher_classes(store, teacher, names)
+        find_wanted(store, (teacher,), asked.wanted)
     sources: dict[str, Say] = {
         STUDENT: partial(
             predict_boxes, asked.loaded, store, asked.wanted, device=chosen, on_rows=tell

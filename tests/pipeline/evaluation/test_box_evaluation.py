@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +12,7 @@ from avkd.pipeline.evaluation import box_request
 from avkd.pipeline.evaluation.box_evaluation import evaluate_boxes
 from avkd.pipeline.evaluation.box_report import BoxesReport, summarise_boxes
 from avkd.pipeline.evaluation.box_request import BoxesRequest
+from avkd.storage.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +217,19 @@ def test_a_teacher_that_is_not_there_is_refused_before_anything_is_predicted(
     own = replace(asked, run=str(tmp_path / "run"))
     with pytest.raises(UnknownNameError, match="did you mean rgb"):
         evaluate_boxes(own, teacher_targets=["rbg"], device="cpu")
+    assert sorted((tmp_path / "run").iterdir()) == before
+
+
+def test_a_teacher_that_saw_none_of_the_rows_is_refused_before_anything_is_predicted(
+    asked, make_box_run, box_store, tmp_path
+):
+    make_box_run(tmp_path / "run")
+    before = sorted((tmp_path / "run").iterdir())
+    store = Store.open(str(copytree(box_store, tmp_path / "store")))
+    store.declare(replace(store.producers()["rgb"], name="thermal", fingerprint={"of": "thermal"}))
+    own = replace(asked, run=str(tmp_path / "run"), store=store.url)
+    with pytest.raises(CorpusError, match=r"none of the .* rows .* is ok for thermal"):
+        evaluate_boxes(own, teacher_targets=["thermal"], device="cpu")
     assert sorted((tmp_path / "run").iterdir()) == before
 
 
