@@ -38,7 +38,7 @@ PICTURES = (
 )
 LIGHTS = ("all", "light=day", "light=dusk", "light=rain", "light=night")
 BY_LIGHT = "light=day,dusk,rain"
-PAGE = """\\
+PAGE = """\
 # Dense MKE, the simulated road
 
 *Simulated* test drives that nobody learned from, by day and night. The teacher is a segmenter of
