@@ -4,7 +4,7 @@
 
 Makes the road, trains detectors of its RGB, depth and thermal pictures on its labelled drives,
 stores what they see on the others in one pass, then trains and evaluates students with the `avkd`
-command, `--jobs` at a time, and goes on where it stopped.
+command, `--jobs` at a time, and goes on where it stopped. Tracks need `pip install '.[tracking]'`.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 Makes the road, trains a detector on its labelled drives, stores what it sees on the others, then
 trains and evaluates students with the `avkd` command, `--jobs` at a time, and goes on where it
-stopped.
+stopped. Tracks need `pip install '.[tracking]'`.
 """
 
 import argparse

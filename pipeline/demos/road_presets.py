@@ -124,7 +124,7 @@ def fast_road_preset() -> RoadPreset:
 
 
 def full_ring_preset() -> RoadPreset:
-    """Eight microphones and three detectors.
+    """Eight microphones and three detectors: sixteen minutes on two cores.
 
     Students learn by every light, a third of it night: where the camera is blind, the other
     detectors are not. The drives are fewer, for eight microphones take four times as long to make.
