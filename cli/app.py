@@ -13,10 +13,13 @@ from avkd.cli import (
     demo,
     evaluate,
     extract_teacher,
+    gc,
     inspect,
     make_corpus,
     predict,
+    remove,
     report,
+    retry,
     train_student,
     train_teacher,
     verify,
@@ -43,6 +46,7 @@ app = typer.Typer(
 )
 app.command("make-corpus")(make_corpus.make_corpus)
 app.command("extract-teacher")(extract_teacher.extract_teacher)
+app.command("retry")(retry.retry)
 app.command("train-teacher")(train_teacher.train_teacher)
 app.command("train-student")(train_student.train_student)
 app.command("evaluate")(evaluate.evaluate)
@@ -50,6 +54,8 @@ app.command("predict")(predict.predict)
 app.command("compare")(compare.compare)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
+app.command("remove")(remove.remove)
+app.command("gc")(gc.gc)
 app.command("report")(report.report)
 app.command("list")(catalog.list_names)
 app.command("demo")(demo.demo)

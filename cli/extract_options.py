@@ -1,4 +1,4 @@
-"""The options of `avkd extract-teacher`: what each takes, and its line of help."""
+"""The options of `avkd extract-teacher`, some of them of `avkd retry` too, each with its help."""
 
 from enum import StrEnum
 from typing import Annotated, TypeAlias
@@ -21,6 +21,21 @@ class Tail(StrEnum):
     drop = "drop"
 
 
+class Decoder(StrEnum):
+    """Who decodes pictures."""
+
+    pyav = "pyav"
+    decord = "decord"
+
+
+class Partial(StrEnum):
+    """What becomes of a clip that is there in part only."""
+
+    keep = "keep"
+    drop = "drop"
+    fail = "fail"
+
+
 class Inputs(StrEnum):
     """The sound that students get from the store."""
 
@@ -41,6 +56,7 @@ class Runtime(StrEnum):
     auto = "auto"
     torch = "torch"
     onnxruntime = "onnxruntime"
+    openvino = "openvino"
 
 
 class Device(StrEnum):
@@ -56,6 +72,7 @@ class Precision(StrEnum):
 
     float32 = "float32"
     bfloat16 = "bfloat16"
+    float16 = "float16"
 
 
 CorpusPlace: TypeAlias = Annotated[
@@ -66,7 +83,8 @@ StorePlace: TypeAlias = Annotated[str, typer.Argument(help="The store to make or
 TeacherNames: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        help="FAMILY or NAME=FAMILY, as often as there are teachers; a run's folder is a family.",
+        help="FAMILY or NAME=FAMILY, as often as there are teachers; a run's folder is a family, "
+        "and so is the .toml that describes an ONNX or torch.export file.",
         metavar="NAME",
     ),
 ]
@@ -103,10 +121,27 @@ MapNames: TypeAlias = Annotated[
 MapChannels: TypeAlias = Annotated[
     int, typer.Option(help="Project feature maps to so many channels; 0 stores all.")
 ]
+StoredPer: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=clip: store one thing of a clip, not one of each step.", metavar="NAME=UNIT"
+    ),
+]
+ViewNumbers: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=K: a teacher looks at K augmented views of each picture instead.",
+        metavar="NAME=K",
+    ),
+]
 ClipSeconds: TypeAlias = Annotated[float | None, typer.Option(help="Length of a clip.  [20]")]
 StepSeconds: TypeAlias = Annotated[float | None, typer.Option(help="Length of a step.  [5]")]
 FramesPerStep: TypeAlias = Annotated[int | None, typer.Option(help="Frames of a step.  [1]")]
 TailRule: TypeAlias = Annotated[Tail | None, typer.Option(help="A last, shorter clip.  [keep]")]
+PictureDecoder: TypeAlias = Annotated[
+    Decoder | None,
+    typer.Option(help="Of pictures; decord only where its timestamps check out.  [pyav]"),
+]
 RowsPerShard: TypeAlias = Annotated[int | None, typer.Option(help="Clips of a shard.")]
 CachedInput: TypeAlias = Annotated[
     Inputs | None, typer.Option(help="The sound to cache for students.  [waveform]")
@@ -147,10 +182,25 @@ SparseTopK: TypeAlias = Annotated[
 PathColumn: TypeAlias = Annotated[str, typer.Option(help="Of a table: the file.")]
 IdColumn: TypeAlias = Annotated[str, typer.Option(help="Of a table: the id.")]
 TeacherRuntime: TypeAlias = Annotated[
-    Runtime, typer.Option(help="What computes teachers of pictures.")
+    Runtime,
+    typer.Option(
+        help="What computes the teachers; auto: torch on cuda, else ONNX Runtime if it can."
+    ),
 ]
-TeacherDevice: TypeAlias = Annotated[Device, typer.Option(help="Where teachers of pictures run.")]
-TeacherPrecision: TypeAlias = Annotated[Precision, typer.Option(help="Of teachers of pictures.")]
+TeacherDevice: TypeAlias = Annotated[Device, typer.Option(help="Where the teachers run.")]
+TeacherPrecision: TypeAlias = Annotated[
+    Precision, typer.Option(help="Of the teachers' arithmetic; float16 on cuda alone.")
+]
+Compiled: TypeAlias = Annotated[
+    bool, typer.Option("--compile", help="Compile the teachers first; torch alone does.")
+]
+TrustedTeachers: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A teacher whose torch.export file you trust: loading one may run its maker's code.",
+        metavar="NAME",
+    ),
+]
 BatchSize: TypeAlias = Annotated[int, typer.Option(help="Frames of a batch; clips, for a run.")]
 ShardExecutor: TypeAlias = Annotated[Executor, typer.Option(help="Where shards are computed.")]
 Workers: TypeAlias = Annotated[int, typer.Option(help="Worker processes.")]
@@ -159,6 +209,31 @@ Scheduler: TypeAlias = Annotated[
 ]
 MaxFailureRate: TypeAlias = Annotated[
     float, typer.Option(help="Exit with 7 when a larger share of clips failed.")
+]
+OnPartial: TypeAlias = Annotated[
+    Partial, typer.Option(help="A clip of which less can be decoded than its file declares.")
+]
+DecodeSeconds: TypeAlias = Annotated[
+    float | None,
+    typer.Option(help="Give up a clip that takes longer to decode.  [300]", min=1),
+]
+DecodeWorkers: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        help="Children that decode, of each worker; default: its share of the machine's cores, "
+        "one with --scheduler.",
+        min=1,
+        metavar="N",
+    ),
+]
+DecodeMemory: TypeAlias = Annotated[
+    int | None, typer.Option(help="Of one process that decodes.  [4096]", min=512)
+]
+StopSeconds: TypeAlias = Annotated[
+    float, typer.Option(help="What a signal gives the shards in hand.", min=0)
+]
+NoSpaceCheck: TypeAlias = Annotated[
+    bool, typer.Option("--no-space-check", help="Go on where the disk may be too small.")
 ]
 DryRun: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Say what is to come and write nothing.")

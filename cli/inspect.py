@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from avkd.storage.summary import StoreSummary
 
 MAX_FAILURES = 50
+"""Told to people; machines get all."""
 
 
 def inspect(
@@ -32,7 +33,7 @@ def inspect(
 
     opened = Store.open(store)
     summary = opened.summary()
-    failures = list_failures(opened, MAX_FAILURES)
+    failures = list_failures(opened)
     checks = check_microphones(opened)
     if as_json:
         told = {
@@ -59,8 +60,9 @@ def _print_microphones(checks: "Sequence[MicrophoneCheck]") -> None:
 
 def _print_failures(failures: "Sequence[FailedClip]") -> None:
     print_result("")
-    first = f", the first {MAX_FAILURES}" if len(failures) == MAX_FAILURES else ""
-    print_result(f"not ok{first}:")
+    num_all = len(failures)
+    first = f", the first {MAX_FAILURES} of {num_all} (--json has all)"
+    print_result(f"not ok{first if num_all > MAX_FAILURES else ''}:")
     print_table(
         ("recording", "start", "producer", "status", "reason"),
         [
@@ -71,7 +73,7 @@ def _print_failures(failures: "Sequence[FailedClip]") -> None:
                 clip.status,
                 clip.reason,
             )
-            for clip in failures
+            for clip in failures[:MAX_FAILURES]
         ],
     )
 

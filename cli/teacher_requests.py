@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
-from avkd.errors import InvalidValueError
+from avkd.errors import InvalidValueError, UnknownNameError
 
 if TYPE_CHECKING:
     from avkd.stages.teachers.request import Device, Precision, RuntimeName, TeacherRequest
@@ -16,6 +16,8 @@ _FORMS = {
     "--stream": "STREAM",
     "--picture-size": "WIDTHxHEIGHT",
     "--maps": "MAP,MAP",
+    "--per": "step|clip",
+    "--views": "NUMBER",
 }
 
 
@@ -28,6 +30,8 @@ def parse_teachers(
     device: "Device",
     precision: "Precision",
     batch_size: int,
+    is_compiled: bool = False,
+    trusted: Sequence[str] = (),
 ) -> "tuple[TeacherRequest, ...]":
     """Read the teachers asked for.
 
@@ -39,6 +43,8 @@ def parse_teachers(
         device: where they run.
         precision: of their arithmetic.
         batch_size: frames of a batch.
+        is_compiled: whether torch compiles their networks.
+        trusted: names of those whose files may run code.
 
     Raises:
         InvalidValueError: a value cannot be read, or is for no teacher.
@@ -57,7 +63,15 @@ def parse_teachers(
     ]
     known = [teacher.name for teacher in bare]
     given = {option: _parse_pairs(option, each, known) for option, each in texts.items()}
-    teachers = tuple(_complete(teacher, given, map_channels) for teacher in bare)
+    _refuse_unknown(trusted, known)
+    teachers = tuple(
+        replace(
+            _complete(teacher, given, map_channels),
+            is_compiled=is_compiled,
+            is_trusted=teacher.name in trusted,
+        )
+        for teacher in bare
+    )
     if map_channels and not any(teacher.map_channels for teacher in teachers):
         raise InvalidValueError(
             f"--map-channels {map_channels} projects feature maps, but no teacher stores any; "
@@ -96,6 +110,9 @@ def _complete(
     size = given["--picture-size"].get(name)
     maps = tuple(each for each in given["--maps"].get(name, "").split(",") if each)
     has_features = any(each.startswith("features") for each in maps)
+    per = given["--per"].get(name, "")
+    if per not in ("", "step", "clip"):
+        raise InvalidValueError(f"--per {name}={per} is neither step nor clip")
     return replace(
         teacher,
         weights=given["--weights"].get(name, ""),
@@ -105,7 +122,23 @@ def _complete(
         picture_size=parse_size("--picture-size", size) if size else None,
         maps=maps,
         map_channels=map_channels if has_features else 0,
+        per=cast("Literal['', 'step', 'clip']", per),
+        views=_parse_views(given["--views"].get(name)),
     )
+
+
+def _parse_views(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not text.isdecimal() or not int(text):
+        raise InvalidValueError(f"--views {text!r} is no number of views, 1 or more")
+    return int(text)
+
+
+def _refuse_unknown(trusted: Sequence[str], known: Sequence[str]) -> None:
+    for name in trusted:
+        if name not in known:
+            raise UnknownNameError("teacher to --trust", name, known)
 
 
 def _parse_range(text: str, option: str) -> tuple[float, float]:
@@ -129,6 +162,10 @@ def _parse_pairs(option: str, texts: Sequence[str], known: Sequence[str]) -> Map
             raise InvalidValueError(
                 f"{option} {text!r} is not NAME={_FORMS[option]} with a teacher's name: "
                 f"{', '.join(known)}"
+            )
+        if name in pairs:
+            raise InvalidValueError(
+                f"{option} {text!r}: {name!r} was given one before; leave one out"
             )
         pairs[name] = value
     return pairs

@@ -7,19 +7,27 @@ when the worker that held its receipt dies, so a task must do no harm when it is
 # distributed is typed in part only.
 # mypy: disallow-untyped-calls=False
 
+import itertools
 import logging
+import multiprocessing
 import os
-import signal
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed
-from distributed.client import FutureCancelledError
+import dask
+from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin, secede
+from distributed import wait as wait_for
+from distributed.core import Status
 
 from avkd.errors import AvkdError
+from avkd.pipeline.executor import STOP_SECONDS
+from avkd.pipeline.hands import MOST_AT_ONCE, Hand, lending_hand
+from avkd.pipeline.signals import deaf_children, ignore_stop_signals
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -27,12 +35,26 @@ Result = TypeVar("Result")
 NUM_RETRIES = 2
 CONNECT_SECONDS = 10
 WORKER_SECONDS = 60
+RESTART_SECONDS = 300.0
+"""What the workers of a local cluster may take to come back when all have died."""
+CLOSE_SECONDS = 60.0
+_LOOK_SECONDS = 5.0
+_WORKER_PROCESS = "Dask Worker process"
+_PATIENCE = {"distributed.deploy.lost-worker-timeout": "1 day"}
+"""A local cluster gives a worker up that has not come back by then, and its tasks wait for ever."""
 
 
 class DaskExecutor:
     """A local cluster of single-threaded worker processes, or the cluster of a scheduler."""
 
-    def __init__(self, *, num_workers: int, scheduler: str = "", needs_gpu: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        num_workers: int,
+        scheduler: str = "",
+        needs_gpu: bool = False,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
         """Start nothing yet.
 
         Args:
@@ -40,24 +62,31 @@ class DaskExecutor:
             scheduler: address of a running scheduler; empty starts a local cluster.
             needs_gpu: whether a task occupies one unit of the worker resource ``GPU``; assumed
                 as well where workers offer it.
+            stop_seconds: what tasks in hand are given when another one has failed.
         """
         self._num_workers = num_workers
         self._scheduler = scheduler
         self._needs_gpu = needs_gpu
+        self._stop_seconds = stop_seconds
 
-    def run(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+    def run(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task]
+    ) -> Generator[Result, None, None]:
         """Yield results as they complete.
 
         Raises:
             AvkdError: if the scheduler cannot be reached or is lost, has no fit worker, or a task
-                kills every worker it is given to.
+                kills every worker it is given to; if a local cluster's workers stay away.
         """
         try:
             with self._connect() as client:
                 resources = self._choose_resources(client)
+                most_away = None if self._scheduler else RESTART_SECONDS
                 try:
-                    yield from _run_window(client, function, iter(tasks), resources)
-                except FutureCancelledError as error:
+                    yield from _run_window(
+                        client, function, iter(tasks), resources, self._stop_seconds, most_away
+                    )
+                except CancelledError as error:
                     raise AvkdError(
                         f"the dask scheduler {_address(client)} was lost; start it again and "
                         "repeat the command: what is committed is kept"
@@ -75,30 +104,31 @@ class DaskExecutor:
             with _open_client(self._scheduler) as client:
                 yield client
             return
-        resources = {"GPU": 1} if self._needs_gpu else None
         with (
             _kept_environment(),
-            LocalCluster(
+            dask.config.set(_PATIENCE),
+            self._start_cluster() as cluster,
+            Client(cluster) as client,
+        ):
+            client.register_plugin(_DeafToSignals())
+            yield client
+
+    @contextmanager
+    def _start_cluster(self) -> Iterator[LocalCluster]:
+        others = set(multiprocessing.active_children())
+        with deaf_children():
+            cluster = LocalCluster(
                 n_workers=self._num_workers,
                 threads_per_worker=1,
                 # The usual port may be another cluster's, about which dask warns.
                 dashboard_address=":0",
                 silence_logs=logging.CRITICAL,
-                resources=resources,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            client.register_plugin(_DeafToSignals())
-            try:
-                yield client
-            except KilledWorker:
-                self._await_restart(client)
-                raise
-
-    def _await_restart(self, client: Client) -> None:
-        """Let workers that died come back: a cluster that is closed meanwhile trips over them."""
-        with suppress(TimeoutError):
-            client.wait_for_workers(self._num_workers, timeout=CONNECT_SECONDS)
+                resources={"GPU": 1} if self._needs_gpu else None,
+            )
+        try:
+            yield cluster
+        finally:
+            _close_cluster(cluster, others)
 
     def _choose_resources(self, client: Client) -> Mapping[str, float]:
         offers_gpu = any("GPU" in worker["resources"] for worker in _workers(client).values())
@@ -119,6 +149,23 @@ def _kept_environment() -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def _close_cluster(cluster: LocalCluster, others: set[multiprocessing.process.BaseProcess]) -> None:
+    """Close it within a time: a worker that is being restarted can make it wait for ever.
+
+    Args:
+        cluster: of this process.
+        others: children of this process that are not its workers.
+    """
+    try:
+        cluster.close(timeout=CLOSE_SECONDS)
+    except Exception:  # of whatever kind: what is left of it ends here
+        cluster.status = Status.closed
+    finally:
+        for child in set(multiprocessing.active_children()) - others:
+            if child.name.startswith(_WORKER_PROCESS):
+                child.kill()
 
 
 def _open_client(scheduler: str) -> Client:
@@ -145,18 +192,53 @@ def _run_window(
     function: Callable[[Task], Result],
     tasks: Iterator[Task],
     resources: Mapping[str, float],
+    stop_seconds: float,
+    most_away: float | None,
 ) -> Iterator[Result]:
-    """Keep little more in flight than there are hands, so that a run can stop soon."""
-    pending = as_completed()
-    in_flight = 0
+    """Keep no more in flight than there are hands, so that a run can stop soon."""
+    in_flight: list[Any] = []
     while True:
-        for task in _take(tasks, _num_hands(client, resources) + 1 - in_flight):
-            pending.add(_submit(client, function, task, resources))
-            in_flight += 1
+        num_free = MOST_AT_ONCE * max(1, _num_hands(client, resources)) - len(in_flight)
+        for task in itertools.islice(tasks, max(0, num_free)):
+            in_flight.append(_submit(client, function, task, resources))
         if not in_flight:
             return
-        yield next(pending).result()
-        in_flight -= 1
+        future = _await_one(client, in_flight, most_away)
+        in_flight.remove(future)
+        try:
+            result = future.result()
+        except Exception:
+            _let_finish(in_flight, stop_seconds)
+            raise
+        yield result
+
+
+def _await_one(client: Client, futures: list[Any], most_away: float | None) -> Any:
+    """Wait for one that is done.
+
+    Raises:
+        AvkdError: there was no worker for ``most_away`` seconds; None waits for ever.
+    """
+    last_seen = time.monotonic()
+    while True:
+        with suppress(TimeoutError):
+            wait_for(futures, timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED")
+            return next(future for future in futures if future.done())
+        if _workers(client):
+            last_seen = time.monotonic()
+        elif most_away is not None and time.monotonic() - last_seen > most_away:
+            raise AvkdError(
+                f"the workers of the local dask cluster died, and none came back in {most_away:g} "
+                "s; repeat the command with fewer workers: what is committed is kept"
+            )
+
+
+def _let_finish(futures: Iterable[Any], seconds: float) -> None:
+    """Wait for tasks in hand when another one has failed: what they commit is not done again."""
+    running = [future for future in futures if not future.done()]
+    if running:
+        with suppress(Exception):  # of several failures the first is told
+            wait_for(running, timeout=seconds)
 
 
 def _submit(
@@ -164,6 +246,7 @@ def _submit(
 ) -> Any:
     # The key names the task in dask's messages; it is unique, for the same task may come again.
     return client.submit(
+        _do,
         function,
         task,
         key=f"{task} {uuid.uuid4().hex}",
@@ -172,12 +255,29 @@ def _submit(
     )
 
 
-def _take(tasks: Iterator[Task], num_tasks: int) -> Iterator[Task]:
-    for _ in range(num_tasks):
-        task = next(tasks, None)
-        if task is None:
-            return
-        yield task
+_finishing = threading.Lock()
+"""Held in a worker by the task that is being finished beside the next."""
+
+
+def _do(function: Callable[[Task], Result], task: Task) -> Result:
+    """Do a task in a worker; when it offers its hand, its thread no longer counts as busy.
+
+    Where another task is still being finished, the offer comes to nothing.
+    """
+    is_beside = False
+
+    def offer() -> None:
+        nonlocal is_beside
+        if not is_beside and _finishing.acquire(blocking=False):
+            is_beside = True
+            secede()
+
+    try:
+        with lending_hand(Hand(offer=offer)):
+            return function(task)
+    finally:
+        if is_beside:
+            _finishing.release()
 
 
 def _num_hands(client: Client, resources: Mapping[str, float]) -> int:
@@ -210,5 +310,4 @@ class _DeafToSignals(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """Ignore what asks to stop, in a worker that is a process of its own."""
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            ignore_stop_signals()

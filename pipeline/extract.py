@@ -3,11 +3,15 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 from avkd.errors import InterruptedRunError, TooManyFailuresError
-from avkd.pipeline.cores import cores_per_worker, default_decode_workers
-from avkd.pipeline.executor import build_executor
+from avkd.pipeline.cores import CoreShare, share_of_cores
+from avkd.pipeline.executor import Executor, build_executor
+from avkd.pipeline.extraction.disk_space import check_space
+from avkd.pipeline.extraction.partial_rule import refuse_partial
 from avkd.pipeline.extraction.planning import (
     ExtractPlan,
     make_forecast,
@@ -18,13 +22,22 @@ from avkd.pipeline.extraction.producers import FRAMES, WAVEFORM
 from avkd.pipeline.extraction.progress import OnProgress, Tally
 from avkd.pipeline.extraction.request import ExtractForecast, ExtractReport, ExtractRequest
 from avkd.pipeline.extraction.shard import extract_shard
+from avkd.pipeline.extraction.shard_memory import refuse_large_shards
+from avkd.pipeline.extraction.stalls import order_parts
 from avkd.pipeline.extraction.task import ShardReceipt, ShardTask
+from avkd.pipeline.extraction.turns import Turns, list_producers
 from avkd.pipeline.extraction.worker import closing_worker, release_decode_pool
+from avkd.pipeline.hands import call_in_run
+from avkd.pipeline.overlapping_executor import OverlappingExecutor
 from avkd.pipeline.report.numbers import counted
 from avkd.pipeline.signals import StopRequest, watch_signals
 from avkd.storage.digest import fingerprint_digest
+from avkd.storage.plans import RaceLostError
+from avkd.storage.schema import DATA_STATUSES
 from avkd.storage.store import Store
-from avkd.storage.writing import DATA_STATUSES
+
+PLAN_ATTEMPTS = 10
+"""Each is lost only to another run that has planned something meanwhile."""
 
 
 def extract_teacher(
@@ -32,42 +45,73 @@ def extract_teacher(
 ) -> ExtractReport:
     """Give every clip of a corpus its targets and inputs in a store; what is there is left alone.
 
-    Ctrl-C or SIGTERM ends the run after the shards in hand, a second one at once; the same request
-    goes on from there.
+    SIGINT, SIGTERM or SIGUSR1 ends the run after the shards in hand, which have ``stop_seconds``
+    to finish; a second SIGINT ends it at once. The same request goes on from there. Several runs
+    may fill one store at the same time.
 
     Raises:
-        InvalidValueError: an option is wrong, or differs from what the store was made with.
+        InvalidValueError: an option is wrong, or differs from what the store was made with, or a
+            shard does not fit into memory.
         FingerprintMismatchError: a teacher is another than the store holds under its name.
+        StoreUnwritableError: the place takes no files, or its disk is full or too small.
         InterruptedRunError: a signal ended the run.
         TooManyFailuresError: all is committed, but more clips failed than the request allows.
     """
     began = time.perf_counter()
-    with watch_signals() as stop, closing_worker():
+    with watch_signals(request.stop_seconds) as stop, closing_worker():
         tally = Tally(stop, on_progress)
+        plan, forecast, store = _plan(request, tally)
+        if store is None:
+            return ExtractReport(forecast=forecast, is_dry_run=True, notes=plan.notes)
+        tasks = build_tasks(request, plan, store)
+        receipts = _run_tasks(request, plan, tasks, forecast.num_clips, stop, tally)
+    if len(receipts) < len(tasks) and _is_unfinished(store, tasks):
+        raise _describe_interruption(store, plan)
+    num_computed = len(tasks) - sum(receipt.was_there for receipt in receipts)
+    wall_seconds = time.perf_counter() - began
+    report = _build_report(store, plan, forecast, receipts, num_computed, wall_seconds)
+    _check_failures(report, request.max_failure_rate)
+    refuse_partial(store, report.status, request.on_partial)
+    return report
+
+
+def _plan(
+    request: ExtractRequest, tally: Tally
+) -> tuple[ExtractPlan, ExtractForecast, Store | None]:
+    """Plan what is to come and write it down, unless it is a dry run.
+
+    Whoever is overtaken by the planning of another run looks again at what is left to plan.
+    """
+    num_attempts = 0
+    while True:
+        num_attempts += 1
         plan = plan_extraction(request, on_recording=tally.count_probed)
         forecast = make_forecast(plan)
         if request.dry_run:
-            return ExtractReport(forecast=forecast, is_dry_run=True)
-        store = write_plan(plan)
-        tasks = build_tasks(request, plan, store)
-        receipts = _run_tasks(request, plan, tasks, forecast.num_clips, stop, tally)
-    if len(receipts) < len(tasks):
-        raise _describe_interruption(store, plan)
-    report = _build_report(store, plan, forecast, receipts, time.perf_counter() - began)
-    _check_failures(report, request.max_failure_rate)
-    return report
+            return plan, forecast, None
+        if not request.scheduler:  # the memory of whose workers is not known here
+            to_come = (spec for spec in plan.producers if forecast.bytes_to_come[spec.name])
+            refuse_large_shards(to_come, plan.rows_per_shard)
+        if request.check_space:
+            tally.tell(check_space(plan.url, forecast.bytes_to_come))
+        try:
+            return plan, forecast, write_plan(plan)
+        except RaceLostError:
+            if num_attempts == PLAN_ATTEMPTS:
+                raise
 
 
 def build_tasks(request: ExtractRequest, plan: ExtractPlan, store: Store) -> tuple[ShardTask, ...]:
     """Make a task of every shard that any of the producers lacks."""
     roster = plan.roster
     missing = {spec.name: set(store.missing_shards(spec.name)) for spec in plan.producers}
-    num_threads, num_decode_workers = _share_cores(request)
+    share = _share_cores(request)
     return tuple(
         ShardTask(
             store=plan.url,
             shard=shard,
             teachers=tuple(each for each in roster.teachers if shard in missing[each.name]),
+            shown={name: each for name, each in roster.shown.items() if shard in missing[name]},
             waveform=roster.waveform if shard in missing.get(WAVEFORM, ()) else None,
             frames=roster.frames if shard in missing.get(FRAMES, ()) else None,
             pictures=tuple(each for each in roster.pictures if shard in missing[each.name]),
@@ -76,9 +120,10 @@ def build_tasks(request: ExtractRequest, plan: ExtractPlan, store: Store) -> tup
             fingerprints={
                 spec.name: fingerprint_digest(spec.fingerprint) for spec in plan.producers
             },
-            num_decode_workers=num_decode_workers,
-            decode_limit_seconds=request.decode_limit_seconds,
-            num_threads=num_threads,
+            num_decode_workers=share.num_decode_workers,
+            decode_limits=request.decode_limits,
+            on_partial=request.on_partial,
+            num_threads=share.num_threads,
         )
         for shard in sorted(set().union(*missing.values()))
     )
@@ -95,37 +140,69 @@ def _run_tasks(
     """Run tasks until all are done, or those in hand when a signal came."""
     if not tasks:
         return []
-    executor = build_executor(
-        request.executor,
-        num_workers=request.num_workers,
-        scheduler=request.scheduler,
-        needs_gpu=any(teacher.device == "cuda" for teacher in plan.roster.teachers),
-    )
+    executor = _choose_executor(request, plan, tasks, stop)
     is_serial = request.executor == "serial"
     if not is_serial:
         release_decode_pool()  # which probed the corpus
     extract: Callable[[ShardTask], ShardReceipt] = extract_shard
     if is_serial:
-        extract = partial(extract_shard, on_clip=lambda failed: tally.count(1, failed, num_clips))
+
+        def tell(is_failed: bool) -> None:
+            call_in_run(lambda: tally.count(1, is_failed, num_clips))
+
+        extract = partial(extract_shard, on_clip=tell)
     receipts = []
+    turns = Turns(tasks)
     try:
-        for receipt in executor.run(extract, stop.until_received(tasks)):
-            receipts.append(receipt)
-            if not is_serial:
-                tally.count(receipt.num_clips, receipt.num_failed, num_clips)
+        with closing(executor.run(extract, stop.until_received(turns))) as running:
+            for receipt in running:
+                receipts.append(receipt)
+                if receipt.was_raced:
+                    turns.lose_race()
+                if not is_serial:
+                    tally.count(receipt.num_clips, receipt.num_failed, num_clips)
     except KeyboardInterrupt:
-        pass  # the second signal: what is in hand is dropped
+        pass  # the deadline or a second signal: what is in hand is dropped
     return receipts
 
 
-def _share_cores(request: ExtractRequest) -> tuple[int, int]:
-    """Give threads for the teachers and decode children of a worker; 0 threads is no limit."""
+def _choose_executor(
+    request: ExtractRequest, plan: ExtractPlan, tasks: Sequence[ShardTask], stop: StopRequest
+) -> Executor:
+    if request.executor == "serial" and any(task.needs_decoding for task in tasks):
+        return OverlappingExecutor(
+            give_up=release_decode_pool,
+            is_stopping=lambda: stop.received,
+            stop_seconds=request.stop_seconds,
+        )
+    return build_executor(
+        request.executor,
+        num_workers=request.num_workers,
+        scheduler=request.scheduler,
+        needs_gpu=any(teacher.device == "cuda" for teacher in plan.roster.teachers),
+        stop_seconds=request.stop_seconds,
+    )
+
+
+def _share_cores(request: ExtractRequest) -> CoreShare:
+    """Give every worker its share of a machine."""
     if request.scheduler:
         # The workers' machines are not known here: whoever started them shared their cores out.
-        return 0, request.num_decode_workers or 1
-    num_workers = 1 if request.executor == "serial" else request.num_workers
-    num_threads = 0 if request.executor == "serial" else cores_per_worker(num_workers)
-    return num_threads, request.num_decode_workers or default_decode_workers(num_workers)
+        return CoreShare(num_threads=0, num_decode_workers=request.num_decode_workers or 1)
+    if request.executor == "serial":
+        # The libraries' own choice, which is all cores or OMP_NUM_THREADS.
+        share = replace(share_of_cores(1), num_threads=0)
+    else:
+        share = share_of_cores(request.num_workers)
+    asked = request.num_decode_workers
+    return share if asked is None else replace(share, num_decode_workers=asked)
+
+
+def _is_unfinished(store: Store, tasks: Sequence[ShardTask]) -> bool:
+    """Ask the store: a receipt may be lost after the last commit, or a shard be another run's."""
+    return any(
+        not store.is_committed(name, task.shard) for task in tasks for name in list_producers(task)
+    )
 
 
 def _describe_interruption(store: Store, plan: ExtractPlan) -> InterruptedRunError:
@@ -143,31 +220,37 @@ def _build_report(
     plan: ExtractPlan,
     forecast: ExtractForecast,
     receipts: Sequence[ShardReceipt],
+    num_computed: int,
     wall_seconds: float,
 ) -> ExtractReport:
     summary = store.summary()
     names = {spec.name for spec in plan.producers}
-    seconds = Counter[str]()
+    seconds, stalls = Counter[str](), Counter[str]()
     for receipt in receipts:
         seconds.update(receipt.seconds)
+        stalls.update(receipt.stalls)
     return ExtractReport(
         forecast=forecast,
         num_recordings=summary.num_recordings,
         num_clips=summary.num_clips,
-        num_shards_done=len(receipts),
-        num_shards_skipped=summary.num_shards - len(receipts),
+        num_shards_done=num_computed,
+        num_shards_skipped=summary.num_shards - num_computed,
         status={
             each.name: each.status
             for each in (*summary.teachers, *summary.inputs)
             if each.name in names
         },
         seconds=dict(seconds),
+        stalls=order_parts(stalls) if stalls else {},
         wall_seconds=wall_seconds,
         content_digest=summary.content_digest,
-        notes=tuple(
-            _tell_first_failure(store, each.name, sum(each.status.values()))
-            for each in (*summary.teachers, *summary.inputs)
-            if each.name in names and each.status and not set(each.status) & set(DATA_STATUSES)
+        notes=(
+            *plan.notes,
+            *(
+                _tell_first_failure(store, each.name, sum(each.status.values()))
+                for each in (*summary.teachers, *summary.inputs)
+                if each.name in names and each.status and not set(each.status) & set(DATA_STATUSES)
+            ),
         ),
     )
 

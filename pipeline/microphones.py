@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avkd.pipeline.extraction.policy import read_policy
-from avkd.pipeline.training.reading import read_boxes
-from avkd.pipeline.training.stored_boxes import RowBoxes, find_boxes
+from avkd.pipeline.training.stored_boxes import RowBoxes, find_boxes, read_boxes
 from avkd.stages.metrics.microphone_order import (
     LEAST_CHANNELS,
     Arrival,

@@ -12,12 +12,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from avkd.errors import InvalidValueError
+from avkd.errors import InvalidValueError, UnknownNameError
 
 Tail: TypeAlias = Literal["keep", "drop"]
 Fit: TypeAlias = Literal["cover", "stretch"]
 Pixels: TypeAlias = Literal["rgb24", "gray16"]
 Resampling: TypeAlias = Literal["bicubic", "nearest"]
+DecoderName: TypeAlias = Literal["pyav", "decord"]
+DECODERS: tuple[DecoderName, ...] = ("pyav", "decord")
+"""Of pictures; 16-bit gray and sound are PyAV's."""
 Pictures: TypeAlias = npt.NDArray[Any]
 """uint8 (..., height, width, 3), or uint16 (..., height, width, 1) of ``gray16``."""
 RowStatus: TypeAlias = Literal[
@@ -44,15 +47,18 @@ IGNORED_CLASS = 255
 
 @dataclass(frozen=True, kw_only=True)
 class ClipPolicy:
-    """How a recording is cut into clips, and a clip into steps."""
+    """How a recording is cut into clips, a clip into steps, and who decodes its pictures."""
 
     clip_seconds: float = 20.0
     step_seconds: float = 5.0
     frames_per_step: int = 1
     tail: Tail = "keep"
     """Whether a last clip with fewer steps is kept; its row is masked, not short."""
+    decoder: DecoderName = "pyav"
 
     def __post_init__(self) -> None:
+        if self.decoder not in DECODERS:
+            raise UnknownNameError("decoder", self.decoder, DECODERS)
         steps = self.clip_seconds / self.step_seconds if self.step_seconds > 0 else 0.0
         if steps < 1 or abs(steps - round(steps)) > 1e-9:
             raise InvalidValueError(
@@ -136,6 +142,19 @@ class MediaInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DecodedSound:
+    """The sound of one clip in one format."""
+
+    status: RowStatus
+    """``ok``; ``partial`` when sound ends earlier than the file declares; ``skipped`` when none was
+    asked for; else why there is none."""
+    reason: str = ""
+    waveform: npt.NDArray[np.int16] | None = None
+    """(num_channels, num_samples) of a full clip, zeros after the end of the sound; None when the
+    status is neither ``ok`` nor ``partial``."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecodedClip:
     """What decoding gave for one clip; a failure is a status with a reason, never an exception.
 
@@ -158,6 +177,16 @@ class DecodedClip:
     waveform: npt.NDArray[np.int16] | None = None
     """(num_channels, num_samples) of a full clip, zeros after the end of the sound; None when the
     status is neither ``ok`` nor ``partial``."""
+    more_sound: Mapping[WaveformFormat, DecodedSound] = field(default_factory=dict)
+    """In each format beside that of ``waveform``: a file may have too few channels for one alone.
+    Empty where all of them failed in one way."""
+
+    def sound(self, waveform_format: WaveformFormat) -> DecodedSound:
+        """What there is in a format that was asked for."""
+        first = DecodedSound(
+            status=self.waveform_status, reason=self.waveform_reason, waveform=self.waveform
+        )
+        return self.more_sound.get(waveform_format, first)
 
 
 @dataclass(frozen=True, kw_only=True)

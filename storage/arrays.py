@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from avkd.errors import CorruptStoreError
 from avkd.storage import layout, objects
+from avkd.storage.fault_points import pass_point
 from avkd.storage.schema import SPARSE_TEMPERATURES, OutputSpec
 from avkd.storage.sealed import render_json
 from avkd.storage.sparse import id_dtype
@@ -170,7 +171,9 @@ def put_array_file(url: str, path: str, metadata: Metadata, num_rows: int) -> No
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         current = -1
     if current < num_rows:
+        pass_point("before-growth")
         objects.put_durable(target, array_file(metadata, num_rows))
+        pass_point("after-growth")
 
 
 def _array_of_one_object(metadata: Metadata, items: dict[str, Any]) -> "zarr.Array[Any]":

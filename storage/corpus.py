@@ -12,6 +12,7 @@ without files, and then needs ``recording_id``.
 import datetime
 import glob
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,7 +115,16 @@ def _find_local(source: str) -> Iterable[tuple[str, str]]:
         root = Path(_fixed_part(str(root)))
     else:
         raise CorpusError(f"no corpus at {source}; there is no such folder, glob or table")
-    return [(f.relative_to(root).as_posix(), str(f.absolute())) for f in files if f.is_file()]
+    return [
+        (_text(f.relative_to(root).as_posix()), _text(str(f.absolute())))
+        for f in files
+        if f.is_file()
+    ]
+
+
+def _text(name: str) -> str:
+    """A file's name, written out where it is none in UTF-8: its row says that there is no such."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _find_remote(source: str) -> Iterable[tuple[str, str]]:

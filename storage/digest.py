@@ -32,6 +32,9 @@ class RowSum:
     def __add__(self, other: "RowSum") -> "RowSum":
         return RowSum(count=self.count + other.count, total=(self.total + other.total) % _MODULUS)
 
+    def __sub__(self, other: "RowSum") -> "RowSum":
+        return RowSum(count=self.count - other.count, total=(self.total - other.total) % _MODULUS)
+
     def __str__(self) -> str:
         return f"{self.total:032x}-{self.count}"
 

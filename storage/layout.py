@@ -8,11 +8,16 @@ targets/<teacher>/<output>/             Zarr v3 array over the rows
 inputs/<name>/...                       the same for a student input
 boxes/<producer>/<output>/00000.parquet an output of variable length
 commits/<producer>/00000.json           written last: the shard counts from here on
+removals/00000.json                     recordings taken down, or let in again
+rewrite.lock                            who is writing removed rows out of the store
 
+A plan or a commit that replaces an earlier one is its next generation, ``00000.1.json``: it is
+created exclusively as well, and the newest counts.
 Names of temporary files start with a dot and end in ``.tmp``; everyone ignores them.
 """
 
 import re
+from collections.abc import Iterable
 
 from avkd.errors import InvalidValueError
 from avkd.storage.schema import ProducerKind
@@ -21,12 +26,15 @@ STORE_FILE = "store.json"
 PLANS_FOLDER = "plans"
 CLIPS_FOLDER = "clips"
 COMMITS_FOLDER = "commits"
+REMOVALS_FOLDER = "removals"
+LOCK_FILE = "rewrite.lock"
+BOXES_FOLDER = "boxes"
 PRODUCER_FILE = "producer.json"
 ARRAY_FILE = "zarr.json"
 KIND_FOLDERS: dict[ProducerKind, str] = {"teacher": "targets", "input": "inputs"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_NUMBERED = re.compile(r"(\d{5,})\.json")
+_NUMBERED = re.compile(r"(\d{5,})(?:\.([1-9]\d*))?\.json")
 
 
 def check_name(what: str, name: str) -> str:
@@ -42,9 +50,14 @@ def check_name(what: str, name: str) -> str:
     return name
 
 
-def plan_file(number: int) -> str:
+def plan_file(number: int, generation: int = 0) -> str:
     """Return the path of a plan."""
-    return f"{PLANS_FOLDER}/{number:05d}.json"
+    return f"{PLANS_FOLDER}/{_numbered_file(number, generation)}"
+
+
+def removal_file(number: int) -> str:
+    """Return the path of a removal."""
+    return f"{REMOVALS_FOLDER}/{_numbered_file(number)}"
 
 
 def clip_part(shard: int, copy: int = 0) -> str:
@@ -69,15 +82,28 @@ def array_path(kind: ProducerKind, name: str, output: str) -> str:
 
 def boxes_part(name: str, output: str, shard: int) -> str:
     """Return the path of one shard of an output of variable length."""
-    return f"boxes/{name}/{output}/{shard:05d}.parquet"
+    return f"{BOXES_FOLDER}/{name}/{output}/{shard:05d}.parquet"
 
 
-def commit_path(name: str, shard: int) -> str:
+def commit_path(name: str, shard: int, generation: int = 0) -> str:
     """Return the path of a commit."""
-    return f"{COMMITS_FOLDER}/{name}/{shard:05d}.json"
+    return f"{COMMITS_FOLDER}/{name}/{_numbered_file(shard, generation)}"
 
 
 def number_of(file_name: str) -> int | None:
     """Return the number of a plan or a commit from its file name, None for any other file."""
     match = _NUMBERED.fullmatch(file_name)
     return int(match[1]) if match else None
+
+
+def find_generations(file_names: Iterable[str]) -> dict[int, tuple[int, ...]]:
+    """Return the generations there are of every plan or commit, ascending, by its number."""
+    found: dict[int, list[int]] = {}
+    for match in map(_NUMBERED.fullmatch, file_names):
+        if match:
+            found.setdefault(int(match[1]), []).append(int(match[2] or 0))
+    return {number: tuple(sorted(found[number])) for number in sorted(found)}
+
+
+def _numbered_file(number: int, generation: int = 0) -> str:
+    return f"{number:05d}{f'.{generation}' if generation else ''}.json"

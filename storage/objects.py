@@ -2,18 +2,30 @@
 
 A place without ``://`` (or with ``file://``) is a local path: a write goes to a temporary file,
 is synced, renamed, and its folder synced, so that a reader sees the old bytes or the new ones. Any
-other URL goes through fsspec as one put.
+other URL goes through fsspec as one put, and is as exclusive and as durable as that file system is.
 """
 
+import errno
 import os
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from avkd.errors import InvalidValueError, StoreUnwritableError
+from avkd.storage.fault_points import pass_point
 
 TEMPORARY_SUFFIX = ".tmp"
+_during_write: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar(
+    "during_write", default=nullcontext
+)
+_NO_PLACE_ERRORS = {
+    getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EFBIG", "ENOENT")
+}
+"""What is wrong with a place, and no sign of a file system without hard links."""
 
 
 def join(url: str, *names: str) -> str:
@@ -28,6 +40,16 @@ def local_path(url: str) -> Path | None:
     return None if "://" in url else Path(url)
 
 
+@contextmanager
+def telling_writes(during: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """Let each write of this thread happen inside of what ``during`` gives, which may time it."""
+    token = _during_write.set(during)
+    try:
+        yield
+    finally:
+        _during_write.reset(token)
+
+
 def put_durable(url: str, data: bytes) -> None:
     """Write an object, replacing what was there.
 
@@ -36,12 +58,11 @@ def put_durable(url: str, data: bytes) -> None:
     """
     path = local_path(url)
     try:
-        if path is None:
-            _put_remote(url, data, mode="overwrite")
-        else:
-            temporary = _write_temporary(path, data)
-            temporary.replace(path)
-            _sync_folder(path.parent)
+        with _during_write.get()():
+            if path is None:
+                _put_remote(url, data, mode="overwrite")
+            else:
+                _replace_local(path, data)
     except OSError as error:
         raise _unwritable(url, error) from error
 
@@ -55,10 +76,11 @@ def create_exclusive(url: str, data: bytes) -> None:
     """
     path = local_path(url)
     try:
-        if path is None:
-            _put_remote(url, data, mode="create")
-        else:
-            _create_local(path, data)
+        with _during_write.get()():
+            if path is None:
+                _put_remote(url, data, mode="create")
+            else:
+                _create_local(path, data)
     except FileExistsError:
         if exists(url):
             raise
@@ -67,6 +89,20 @@ def create_exclusive(url: str, data: bytes) -> None:
         if path is None and exists(url):  # some buckets answer a lost race with a plain OSError
             raise FileExistsError(url) from error
         raise _unwritable(url, error) from error
+
+
+def is_careless(url: str, data: bytes) -> bool:
+    """Tell whether an object that has just been created can be created again with the same bytes.
+
+    File systems of fsspec may take no notice of what a put must not do.
+    """
+    if local_path(url) is not None:
+        return False
+    try:
+        create_exclusive(url, data)
+    except FileExistsError:
+        return False
+    return True
 
 
 def read_bytes(url: str) -> bytes:
@@ -113,8 +149,9 @@ def remove(url: str) -> None:
     path = local_path(url)
     if path is not None:
         path.unlink(missing_ok=True)
-    elif exists(url):
-        filesystem, name = open_filesystem(url)
+        return
+    filesystem, name = open_filesystem(url)
+    with suppress(FileNotFoundError):
         filesystem.rm_file(name)
 
 
@@ -138,41 +175,76 @@ def _put_remote(url: str, data: bytes, *, mode: str) -> None:
     filesystem.pipe_file(name, data, mode=mode)
 
 
-def _create_local(path: Path, data: bytes) -> None:
-    temporary = _write_temporary(path, data)
-    try:
-        # A hard link is exclusive like O_EXCL and, unlike it, never shows half a file.
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        _write_synced(path, data)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _replace_local(path: Path, data: bytes) -> None:
+    with _temporary_file(path, data) as temporary:
+        pass_point("before-rename")
+        temporary.replace(path)
+        pass_point("after-rename")
     _sync_folder(path.parent)
+    pass_point("after-folder-sync")
 
 
-def _write_temporary(path: Path, data: bytes) -> Path:
+def _create_local(path: Path, data: bytes) -> None:
+    with _temporary_file(path, data) as temporary:
+        pass_point("before-link")
+        try:
+            # A hard link is exclusive like O_EXCL and, unlike it, never shows half a file.
+            os.link(temporary, path)
+        except FileExistsError:
+            # A server of NFS whose answer was lost is asked again, and finds the link it has made.
+            if not _is_same_file(temporary, path):
+                raise
+        except OSError as error:
+            if error.errno in _NO_PLACE_ERRORS:
+                raise
+            _write_synced(path, data)  # on a file system without hard links
+        pass_point("after-link")
+    _sync_folder(path.parent)
+    pass_point("after-folder-sync")
+
+
+@contextmanager
+def _temporary_file(path: Path, data: bytes) -> Iterator[Path]:
+    """Give synced bytes beside their place; in the end nothing is left, whatever interrupts."""
     _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
     try:
         _write_synced(temporary, data)
-    except BaseException:
+        yield temporary
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
-    return temporary
 
 
 def _write_synced(path: Path, data: bytes) -> None:
+    view = memoryview(data)
     with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            pass_point("temporary-opened")
+            file.write(view[: len(view) // 2])
+            file.flush()
+            pass_point("temporary-half-written")
+            file.write(view[len(view) // 2 :])
+            file.flush()
+            pass_point("before-fsync")
+            os.fsync(file.fileno())
+            pass_point("after-fsync")
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except FileNotFoundError:  # somebody has removed it meanwhile
+        return False
 
 
 def _make_folder(folder: Path) -> None:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
+    if missing:
+        pass_point("folder-made")
     for each in missing:
         _sync_folder(each.parent)
 

@@ -17,9 +17,14 @@ from avkd.errors import CorruptStoreError, InvalidValueError, StoreUnwritableErr
 from avkd.storage import layout, objects
 from avkd.storage.clips import encode_clips
 from avkd.storage.commits import StoredFile
+from avkd.storage.fault_points import pass_point
 from avkd.storage.reading import read_checked
 from avkd.storage.schema import ClipRow
 from avkd.storage.sealed import seal, unseal
+
+
+class RaceLostError(StoreUnwritableError):
+    """Another process wrote first; who looks at the store again can go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +47,10 @@ def append_clips(
 
     Raises:
         InvalidValueError: the rows do not follow ``first_row``, or a clip id comes twice.
-        StoreUnwritableError: another planner was faster, with other clips.
+        RaceLostError: another planner was faster, with other clips.
     """
+    if clips and clips[0].row < first_row:  # rows that were free when these clips were laid out
+        raise _lost_race(url)
     _check_clips(clips, first_row)
     shards = groupby(clips, key=lambda clip: clip.row // rows_per_shard)
     write_plan(url, number, [claim_part(url, shard, list(rows)) for shard, rows in shards])
@@ -56,10 +63,13 @@ def claim_part(url: str, shard: int, clips: Sequence[ClipRow]) -> PlannedPart:
         path = layout.clip_part(shard, copy)
         place = objects.join(url, path)
         try:
+            pass_point("before-clip-part")
             objects.create_exclusive(place, data)
+            pass_point("after-clip-part")
         except FileExistsError:
-            if objects.read_bytes(place) != data:
+            if not _holds(place, data):
                 continue
+            objects.put_durable(place, data)  # young again, or it might be swept as a leftover
         break
     return PlannedPart(
         shard=shard,
@@ -71,46 +81,49 @@ def claim_part(url: str, shard: int, clips: Sequence[ClipRow]) -> PlannedPart:
     )
 
 
-def write_plan(url: str, number: int, parts: Sequence[PlannedPart]) -> None:
+def write_plan(url: str, number: int, parts: Sequence[PlannedPart], generation: int = 0) -> None:
     """List the parts; from here on they count.
 
     Raises:
-        StoreUnwritableError: another planner was faster, with other clips.
+        RaceLostError: another planner was faster, with other clips.
     """
-    data = seal({"plan": number, "parts": [asdict(part) for part in parts]})
-    place = objects.join(url, layout.plan_file(number))
+    _refuse_swept(url, parts)
+    later = {"generation": generation} if generation else {}
+    data = seal({"plan": number, "parts": [asdict(part) for part in parts], **later})
+    place = objects.join(url, layout.plan_file(number, generation))
     try:
+        pass_point("before-plan")
         objects.create_exclusive(place, data)
+        pass_point("after-plan")
     except FileExistsError:
         if objects.read_bytes(place) != data:
-            raise StoreUnwritableError(
-                f"{url}: another process planned clips meanwhile; run the same command again"
-            ) from None
-    _remove_leftovers(url, parts)
+            raise _lost_race(url) from None
+    remove_unlisted(url, parts)
+    pass_point("after-leftovers")
 
 
-def list_plans(url: str) -> int:
-    """Return how many plans there are.
+def list_generations(url: str) -> dict[int, int]:
+    """Return the newest generation of every plan; earlier ones stay, so that names stay taken.
 
     Raises:
         CorruptStoreError: a number is missing.
     """
     names = objects.list_names(objects.join(url, layout.PLANS_FOLDER))
-    numbers = {layout.number_of(name) for name in names} - {None}
-    missing = set(range(len(numbers))) - numbers
+    numbers = layout.find_generations(names)
+    missing = set(range(len(numbers))) - numbers.keys()
     if missing:
         path = layout.plan_file(min(missing))
         raise CorruptStoreError(f"{path} is missing; restore the file")
-    return len(numbers)
+    return {number: generations[-1] for number, generations in numbers.items()}
 
 
-def read_plan(url: str, number: int) -> tuple[PlannedPart, ...]:
+def read_plan(url: str, number: int, generation: int = 0) -> tuple[PlannedPart, ...]:
     """Read one plan.
 
     Raises:
         CorruptStoreError: the file is damaged.
     """
-    path = layout.plan_file(number)
+    path = layout.plan_file(number, generation)
     return parse_plan(objects.read_bytes(objects.join(url, path)), path)
 
 
@@ -121,7 +134,7 @@ def parse_plan(data: bytes, path: str) -> tuple[PlannedPart, ...]:
         CorruptStoreError: the bytes are not those of a whole plan of that place.
     """
     document = unseal(data, path)
-    if path != layout.plan_file(document["plan"]):
+    if path != layout.plan_file(document["plan"], document.get("generation", 0)):
         raise CorruptStoreError(f"{path}: this is plan {document['plan']}; restore the file")
     return tuple(PlannedPart(**part) for part in document["parts"])
 
@@ -135,7 +148,29 @@ def read_part_bytes(url: str, part: PlannedPart) -> bytes:
     return read_checked(url, StoredFile(path=part.path, size=part.size, sha256=part.sha256))
 
 
-def _remove_leftovers(url: str, parts: Sequence[PlannedPart]) -> None:
+def _holds(place: str, data: bytes) -> bool:
+    try:
+        return objects.read_bytes(place) == data
+    except FileNotFoundError:  # a leftover that a faster planner has removed meanwhile
+        return False
+
+
+def _lost_race(url: str) -> RaceLostError:
+    return RaceLostError(
+        f"{url}: another process planned clips meanwhile; run the same command again"
+    )
+
+
+def _refuse_swept(url: str, parts: Sequence[PlannedPart]) -> None:
+    """Of a planner that slept so long that its parts were taken for a dead one's."""
+    names = set(objects.list_names(objects.join(url, layout.CLIPS_FOLDER)))
+    for part in parts:
+        if part.path.removeprefix(f"{layout.CLIPS_FOLDER}/") not in names:
+            raise _lost_race(url)
+
+
+def remove_unlisted(url: str, parts: Sequence[PlannedPart]) -> None:
+    """Remove all other parts of the shards that a plan lists."""
     # Safe: whoever still means to list another part of these shards has lost to this plan.
     listed = {part.path for part in parts}
     shards = {f"{part.shard:05d}" for part in parts}

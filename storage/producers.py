@@ -13,6 +13,7 @@ from avkd.storage.arrays import (
     stored_arrays,
 )
 from avkd.storage.digest import fingerprint_digest
+from avkd.storage.fault_points import pass_point
 from avkd.storage.schema import MAX_MAPPED_CLASSES, OutputSpec, ProducerKind, ProducerSpec
 from avkd.storage.sealed import canonical_json, seal, unseal
 
@@ -64,7 +65,9 @@ def declare_producer(url: str, spec: ProducerSpec, rows_per_shard: int) -> Produ
     producer = Producer(spec=spec, arrays=_arrays_of(spec, rows_per_shard))
     path = layout.producer_file(spec.kind, spec.name)
     try:
+        pass_point("before-declaration")
         objects.create_exclusive(objects.join(url, path), seal(_document(producer)))
+        pass_point("after-declaration")
     except FileExistsError:
         return _same_producer(url, spec.kind, spec)
     return producer
@@ -99,6 +102,7 @@ def parse_producer(data: bytes, path: str) -> Producer:
         name=document["name"],
         outputs=outputs,
         fingerprint=document["fingerprint"],
+        about=document.get("about", {}),
     )
     if path != layout.producer_file(spec.kind, spec.name):
         raise CorruptStoreError(f"{path}: this declares {spec.name!r}; restore the file")
@@ -142,6 +146,7 @@ def _document(producer: Producer) -> dict[str, object]:
         "fingerprint": spec.fingerprint,
         "fingerprint_digest": producer.digest,
         "arrays": producer.arrays,
+        **({"about": spec.about} if spec.about else {}),
     }
 
 

@@ -11,7 +11,10 @@ from typing import Literal, TypeAlias
 Layout: TypeAlias = Literal["dense", "sparse_logits", "boxes"]
 ProducerKind: TypeAlias = Literal["teacher", "input"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest that is known: 2 is a store from which recordings were removed."""
+FIRST_SCHEMA_VERSION = 1
+"""Of a new store, so that an older avkd reads what holds nothing new."""
 MAX_MAPPED_CLASSES = 255
 """Of values that are classes: 255 itself stands for what is to be ignored, and is never stored."""
 SPARSE_TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
@@ -29,6 +32,9 @@ STATUSES = (
 )
 DATA_STATUSES = ("ok", "partial")
 """Of rows that hold data; all others are zero."""
+REMOVED = "removed"
+"""What a commit says of a row whose recording was removed before, or that was written out of it
+since; readers are never shown it, and it is no status of a clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,8 @@ class ProducerSpec:
     fingerprint: Mapping[str, object]
     """All that decides the bytes: weights digest, preprocessing, outputs, runtime, precision, batch
     size, extraction_version. Two fingerprints under one name are refused."""
+    about: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """What decides nothing: how it was asked for by whoever declared it first."""
 
 
 @dataclass(frozen=True, kw_only=True)

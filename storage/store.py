@@ -6,42 +6,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avkd import __version__
-from avkd.errors import (
-    InvalidValueError,
-    SchemaVersionError,
-    StoreNotFoundError,
-    StoreUnwritableError,
-)
+from avkd.errors import InvalidValueError
 from avkd.storage import layout, objects, plans, producers, writing
-from avkd.storage.attempts import choose_last_attempts, rows_with_data
-from avkd.storage.clips import decode_clips, read_part
-from avkd.storage.commits import Commit, committed_shards, read_commit
+from avkd.storage.attempts import Attempts, choose_last_attempts, rows_with_data
+from avkd.storage.commits import Commit, committed_shards, list_generations
 from avkd.storage.digest import RowSum
+from avkd.storage.hidden import HiddenRows
 from avkd.storage.producers import Producer
-from avkd.storage.reading import ArrayReader, read_boxes
-from avkd.storage.schema import SCHEMA_VERSION, ClipRow, ProducerSpec
-from avkd.storage.sealed import parse_object, seal, unseal
+from avkd.storage.removals import Removals
+from avkd.storage.schema import FIRST_SCHEMA_VERSION, SCHEMA_VERSION, ClipRow, ProducerSpec
+from avkd.storage.shown import Look, blank_rows
+from avkd.storage.store_file import create_store_file, read_store_file
+from avkd.storage.stored import StoredRows
 from avkd.storage.summary import StoreSummary, summarise
 
 
 class Store:
     """Clips in rows, and what teachers and student inputs hold for each row.
 
-    What is written never changes, so everything read is kept; plans and commits of other processes
-    are seen as they appear.
+    What is written never changes, so everything read is kept; plans, commits and removals of other
+    processes are seen as they appear. Rows of removed recordings are in nothing that is given here:
+    not in clips, commits, counts or digests, and as zeros in arrays.
     """
 
     def __init__(self, url: str, clip_policy: Mapping[str, object], rows_per_shard: int) -> None:
         self.url = url
         self.clip_policy = clip_policy
         self.rows_per_shard = rows_per_shard
-        self._num_plans = 0
-        self._parts: dict[int, plans.PlannedPart] = {}
+        self._stored = StoredRows(url, rows_per_shard)
+        self._hidden = HiddenRows(self._stored)
         self._producers: dict[str, Producer] = {}
-        self._commits: dict[tuple[str, int], Commit] = {}
-        self._clips: dict[int, tuple[ClipRow, ...]] = {}
-        self._readers: dict[tuple[str, str], ArrayReader] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Store, (self.url, self.clip_policy, self.rows_per_shard))
@@ -55,20 +49,10 @@ class Store:
 
         Raises:
             InvalidValueError: rows_per_shard is below 1.
-            StoreUnwritableError: the place takes no files, or holds a store.
+            StoreUnwritableError: the place takes no files, or overwrites what is to be created
+                once; RaceLostError if it holds a store.
         """
-        if rows_per_shard < 1:
-            raise InvalidValueError(f"rows_per_shard {rows_per_shard} must be 1 or more")
-        document = {
-            "schema_version": SCHEMA_VERSION,
-            "clip_policy": clip_policy,
-            "rows_per_shard": rows_per_shard,
-            "created_by": f"avkd {__version__}",
-        }
-        try:
-            objects.create_exclusive(objects.join(url, layout.STORE_FILE), seal(document))
-        except FileExistsError:
-            raise StoreUnwritableError(f"{url} is a store already; open it") from None
+        create_store_file(url, clip_policy, rows_per_shard)
         return Store.open(url)
 
     @staticmethod
@@ -80,19 +64,7 @@ class Store:
             SchemaVersionError: a newer avkd made it.
             CorruptStoreError: ``store.json`` is damaged.
         """
-        try:
-            data = objects.read_bytes(objects.join(url, layout.STORE_FILE))
-        except (FileNotFoundError, NotADirectoryError):
-            raise StoreNotFoundError(
-                f"no store at {url}; make one with avkd extract-teacher"
-            ) from None
-        version = parse_object(data, layout.STORE_FILE).get("schema_version")
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise SchemaVersionError(
-                f"{url} has schema version {version}, this avkd knows {SCHEMA_VERSION}; "
-                "upgrade avkd"
-            )
-        document = unseal(data, layout.STORE_FILE)
+        document = read_store_file(url)
         return Store(url, document["clip_policy"], document["rows_per_shard"])
 
     def plan_clips(self, clips: Sequence[ClipRow]) -> None:
@@ -103,18 +75,18 @@ class Store:
 
         Raises:
             InvalidValueError: the rows are others, or a clip id comes twice.
-            StoreUnwritableError: another planner was faster.
+            RaceLostError: another planner was faster.
         """
         if not clips:
             return
-        first_row, number = self.next_row(), self._num_plans
+        first_row, number = self.next_row(), self._stored.num_plans
         plans.append_clips(self.url, number, clips, first_row, self.rows_per_shard)
         for producer in self._refresh_producers().values():
             producers.grow_arrays(self.url, producer, self.next_row())
 
     def next_row(self) -> int:
         """Return the first row of the next whole shard."""
-        return max((shard + 1 for shard in self.shards()), default=0) * self.rows_per_shard
+        return self._stored.next_row()
 
     def shards(self) -> tuple[int, ...]:
         """Return the planned shards, ascending."""
@@ -122,10 +94,7 @@ class Store:
 
     def planned_parts(self) -> Mapping[int, plans.PlannedPart]:
         """Return the planned clip part of every shard."""
-        for number in range(self._num_plans, plans.list_plans(self.url)):
-            self._parts.update({part.shard: part for part in plans.read_plan(self.url, number)})
-            self._num_plans = number + 1
-        return self._parts
+        return self._stored.planned_parts()
 
     def read_clips(self, shard: int) -> tuple[ClipRow, ...]:
         """Return the clips of a planned shard, in row order.
@@ -133,18 +102,25 @@ class Store:
         Raises:
             CorruptStoreError: the part is missing or damaged.
         """
-        if shard not in self._clips:
-            part = self._part(shard)
-            self._clips[shard] = decode_clips(plans.read_part_bytes(self.url, part), part.path)
-        return self._clips[shard]
+        clips, removed = self._stored.read_clips(shard), self.removed_rows(shard)
+        return tuple(clip for clip in clips if clip.row not in removed) if removed else clips
 
     def read_clip_columns(self, shard: int, *columns: str) -> dict[str, list[Any]]:
         """Return some columns of a shard's clip table, which is much faster than all rows."""
-        part = self._part(shard)
-        table: dict[str, list[Any]] = read_part(
-            plans.read_part_bytes(self.url, part), part.path, columns
-        ).to_pydict()
-        return table
+        return self._hidden.read_columns(shard, *columns)
+
+    def removals(self) -> Removals:
+        """Return what was taken down so far."""
+        return self._hidden.removals()
+
+    def removed_rows(self, shard: int) -> frozenset[int]:
+        """Return the rows of a planned shard whose recordings were removed."""
+        return self._hidden.removed_rows(shard, self.removals())
+
+    @property
+    def schema_version(self) -> int:
+        """Of what the store holds."""
+        return SCHEMA_VERSION if self.removals() else FIRST_SCHEMA_VERSION
 
     def recording_ids(self) -> frozenset[str]:
         """Return the recordings that have clips."""
@@ -176,6 +152,11 @@ class Store:
         """Return the shards that a producer has committed, by listing alone."""
         return frozenset(committed_shards(self.url, name))
 
+    def is_committed(self, name: str, shard: int) -> bool:
+        """Tell whether a producer has committed a shard by now."""
+        is_first = objects.exists(objects.join(self.url, layout.commit_path(name, shard)))
+        return is_first or shard in self.committed_shards(name)
+
     def write_shard(
         self,
         name: str,
@@ -191,24 +172,25 @@ class Store:
             name: of the producer.
             shard: a planned one.
             arrays: output name to (rows_per_shard, *shape), float or integer as the output is, and
-                for boxes to a ``pyarrow.Table`` (see ``boxes``). Rows without data become zero.
+                for boxes to a ``pyarrow.Table`` (see ``boxes``). Rows without data become zero,
+                and so do those of recordings that were removed meanwhile.
             failures: row to (status, reason), of the rows that are not ``ok``.
             timings: stage name to seconds; kept apart from what is digested.
         """
-        if objects.exists(objects.join(self.url, layout.commit_path(name, shard))):
+        if self.is_committed(name, shard):
             return self.read_commit(name, shard)
         commit = writing.write_shard(
             self.url,
             self.producer(name),
             shard,
             self.rows_per_shard,
-            self.read_clips(shard),
+            self._stored.read_clips(shard),
             arrays,
             failures=failures,
             timings=timings,
+            removed=self.removed_rows(shard),
         )
-        self._commits[name, shard] = commit
-        return commit
+        return self._look_at(name).show(commit)
 
     def read_commit(self, name: str, shard: int) -> Commit:
         """Return the commit of a shard.
@@ -217,31 +199,30 @@ class Store:
             InvalidValueError: there is none.
             CorruptStoreError: the file is damaged.
         """
-        if (name, shard) not in self._commits:
-            try:
-                self._commits[name, shard] = read_commit(self.url, name, shard)
-            except FileNotFoundError:
-                raise InvalidValueError(
-                    f"{self.url}: {name} has not committed shard {shard}; finish the extraction"
-                ) from None
-        return self._commits[name, shard]
+        look = self._look_at(name)
+        # Without removals nothing is written again, and the usual case needs no listing.
+        generations = self._stored.find_generations(name, shard) if look.removals else (0,)
+        return look.show(self._stored.read_commit(name, shard, generations))
 
     def commits(self, name: str) -> Iterator[Commit]:
         """Yield the commits of a producer, by shard."""
-        for shard in sorted(self.committed_shards(name)):
-            yield self.read_commit(name, shard)
+        look = self._look_at(name)
+        for shard, generations in list_generations(self.url, name).items():
+            yield look.show(self._stored.read_commit(name, shard, generations))
 
     def ok_rows(self, name: str) -> npt.NDArray[np.int64]:
         """Return the rows with data, ascending; of several attempts at a clip the last."""
         rows = [rows_with_data(each, self.rows_per_shard) for each in self.commits(name)]
-        return self.last_attempts(np.concatenate([np.empty(0, np.int64), *rows]))
+        found = np.concatenate([np.empty(0, np.int64), *rows])
+        return choose_last_attempts(found, self.attempts())
 
-    def last_attempts(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the rows without those whose clip id comes again with a later attempt."""
-        parts = self.planned_parts()
-        if not any(part.num_retries for part in parts.values()):
-            return rows
-        return choose_last_attempts(rows, map(self._read_attempts, sorted(parts)))
+    def attempts(self) -> Attempts:
+        """Return what was planned more than once, removed rows left out."""
+        return self._hidden.attempts()
+
+    def superseded_rows(self, name: str) -> frozenset[int]:
+        """Return a producer's committed rows that another row of the same clip stands for."""
+        return self._hidden.superseded_rows(name)
 
     def read_rows(self, name: str, output: str, start: int, stop: int) -> Any:
         """Return rows [start, stop) of an output, all in committed shards.
@@ -252,19 +233,15 @@ class Store:
             InvalidValueError: a shard in the range is not committed.
             CorruptStoreError: stored bytes are missing or damaged.
         """
-        producer = self.producer(name)
-        spec = producer.output(output)
+        spec = self.producer(name).output(output)
         if not 0 <= start < stop:
             raise InvalidValueError(f"rows {start} to {stop} are no range; give start < stop")
+        read = self._stored.read_rows(self.producer(name), spec, start, stop)
+        # As known when rows were last asked for: whoever chose rows before, reads what they were.
+        removals = self._hidden.known_removals()
         shards = range(start // self.rows_per_shard, (stop - 1) // self.rows_per_shard + 1)
-        commits = [self.read_commit(name, shard) for shard in shards]
-        if spec.layout == "boxes":
-            return read_boxes(self.url, spec, commits, start, stop)
-        reader = self._readers.get((name, output))
-        if reader is None or reader.num_rows < stop:
-            reader = ArrayReader(self.url, producer, spec, self.next_row())
-            self._readers[name, output] = reader
-        return reader.read(start, stop)
+        removed = {row for s in shards for row in self._hidden.removed_rows(s, removals)}
+        return blank_rows(read, start, removed & set(range(start, stop)) if removed else removed)
 
     def content_digest(self) -> str:
         """Return the digest of all that is committed: equal for equal content in any order."""
@@ -298,11 +275,12 @@ class Store:
         self._producers = dict(sorted(self._producers.items()))
         return self._producers
 
-    def _read_attempts(self, shard: int) -> dict[str, list[Any]]:
-        return self.read_clip_columns(shard, "row", "clip_id", "attempt")
-
-    def _part(self, shard: int) -> plans.PlannedPart:
-        part = self._parts.get(shard) or self.planned_parts().get(shard)
-        if part is None:
-            raise InvalidValueError(f"{self.url} has no shard {shard}; plan its clips first")
-        return part
+    def _look_at(self, name: str) -> Look:
+        """What of a producer counts at this moment."""
+        return Look(
+            stored=self._stored,
+            producer=self.producer(name),
+            hidden=self._hidden,
+            removals=self.removals(),
+            has_retries=self._hidden.has_retries(),
+        )

@@ -7,11 +7,12 @@ from avkd.storage import layout
 from avkd.storage.arrays import AnyArray, decode_object, object_name, object_shape, stored_arrays
 from avkd.storage.boxes import box_pieces
 from avkd.storage.clips import read_part
-from avkd.storage.commits import Commit, StoredFile
+from avkd.storage.commits import Commit
 from avkd.storage.digest import Pieces, RowSum, sum_rows
 from avkd.storage.producers import Producer
-from avkd.storage.reading import read_checked
-from avkd.storage.schema import ClipRow, OutputSpec
+from avkd.storage.reading import read_any
+from avkd.storage.schema import REMOVED, ClipRow, OutputSpec
+from avkd.storage.shown import blank_rows, drop_boxes
 from avkd.storage.writing import row_pieces, shard_files
 
 Damage = tuple[str, str]
@@ -34,21 +35,20 @@ def check_content(
         rows_per_shard: of the store.
         clips: of the shard; without them row sums cannot be recomputed.
     """
-    files = {file.path: file for file in commit.files}
     expected = {
         path
         for output in producer.spec.outputs
         for path in shard_files(producer, output, commit.shard, rows_per_shard)
     }
-    if files.keys() != expected:
+    if {file.path for file in commit.files} != expected:
         path = layout.commit_path(commit.producer, commit.shard)
         yield path, f"{path} lists other files than the declaration asks for; restore both"
         return
     for output in producer.spec.outputs:
         if output.layout == "boxes":
-            checked = _check_boxes(url, producer, output, commit, files, clips)
+            checked = _check_boxes(url, producer, output, commit, clips)
         else:
-            checked = _check_arrays(url, producer, output, commit, files, clips, rows_per_shard)
+            checked = _check_arrays(url, producer, output, commit, clips, rows_per_shard)
         yield from checked
 
 
@@ -57,15 +57,17 @@ def _check_boxes(
     producer: Producer,
     output: OutputSpec,
     commit: Commit,
-    files: dict[str, StoredFile],
     clips: Sequence[ClipRow] | None,
 ) -> Iterator[Damage]:
     path = layout.boxes_part(producer.spec.name, output.name, commit.shard)
+    removed = _removed_rows(commit)
     try:
-        table = read_part(read_checked(url, files[path]), path)
+        table = read_part(read_any(url, commit.versions(path)), path)
     except CorruptStoreError as error:
         yield path, str(error)
         return
+    if commit.former_files:  # removed rows are just being written out
+        table = drop_boxes(table, removed).combine_chunks()
     if clips is not None:
         pieces = box_pieces(table, (clip.row for clip in clips))
         total = _sum(producer, output, commit, clips, pieces)
@@ -77,7 +79,6 @@ def _check_arrays(
     producer: Producer,
     output: OutputSpec,
     commit: Commit,
-    files: dict[str, StoredFile],
     clips: Sequence[ClipRow] | None,
     rows_per_shard: int,
 ) -> Iterator[Damage]:
@@ -92,7 +93,9 @@ def _check_arrays(
             number = (first_row + first) // object_rows
             path = f"{producer.folder}/{name}/{object_name(metadata, number)}"
             try:
-                values.append(decode_object(metadata, read_checked(url, files[path]), path))
+                data = read_any(url, commit.versions(path))
+                read = decode_object(metadata, data, path)
+                values.append(_without(read, commit, first_row + first))
             except CorruptStoreError as error:
                 is_whole = False
                 yield path, str(error)
@@ -101,6 +104,19 @@ def _check_arrays(
             total += _sum(producer, output, commit, some, row_pieces(values))
     if is_whole and clips is not None:
         yield from _compare(output, commit, total, folder)
+
+
+def _removed_rows(commit: Commit) -> set[int]:
+    return {row for row, (status, _) in commit.failures.items() if status == REMOVED}
+
+
+def _without(values: AnyArray, commit: Commit, first_row: int) -> AnyArray:
+    """Of a shard that removed rows are just being written out of: as the file will be."""
+    if not commit.former_files:
+        return values
+    rows = _removed_rows(commit) & set(range(first_row, first_row + len(values)))
+    blanked: AnyArray = blank_rows(values, first_row, rows)
+    return blanked
 
 
 def _sum(

@@ -1,22 +1,22 @@
 """One shard of one producer, from arrays to its commit."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from avkd.errors import InvalidValueError
+from avkd.errors import InvalidValueError, StoreUnwritableError
 from avkd.storage import layout, objects
 from avkd.storage.arrays import AnyArray, encode_object, object_name, object_shape, stored_arrays
 from avkd.storage.boxes import arrange_boxes, box_pieces, encode_boxes
 from avkd.storage.commits import Commit, StoredFile, create_commit
 from avkd.storage.digest import Pieces, RowSum, clip_ids_digest, sum_rows
+from avkd.storage.fault_points import pass_point
 from avkd.storage.producers import Producer
-from avkd.storage.schema import DATA_STATUSES as DATA_STATUSES
-from avkd.storage.schema import STATUSES, ClipRow, OutputSpec
+from avkd.storage.schema import DATA_STATUSES, REMOVED, STATUSES, ClipRow, OutputSpec
 from avkd.storage.sparse import encode_sparse
 
 if TYPE_CHECKING:
@@ -35,14 +35,18 @@ def write_shard(
     *,
     failures: Failures,
     timings: Mapping[str, float],
+    removed: Collection[int] = (),
 ) -> Commit:
-    """Encode, put and commit; see ``Store.write_shard``."""
-    spec = producer.spec
+    """Encode, put and commit; see ``Store.write_shard``.
+
+    Rows that were removed meanwhile are written without data, whatever was computed for them.
+    """
     _check_arguments(producer, clips, arrays, failures)
+    failures = {**failures, **dict.fromkeys(removed, (REMOVED, ""))}
     statuses = [failures[clip.row][0] if clip.row in failures else "ok" for clip in clips]
     files: list[StoredFile] = []
     content: dict[str, RowSum] = {}
-    for output in spec.outputs:
+    for output in producer.spec.outputs:
         if output.layout == "boxes":
             written, pieces = _write_boxes(url, producer, output, shard, clips, statuses, arrays)
         else:
@@ -53,9 +57,9 @@ def write_shard(
             pieces = row_pieces(stored)
         files += written
         rows = zip((clip.clip_id for clip in clips), statuses, pieces, strict=False)
-        content[output.name] = sum_rows(spec.name, producer.digest, output, rows)
+        content[output.name] = sum_rows(producer.spec.name, producer.digest, output, rows)
     commit = Commit(
-        producer=spec.name,
+        producer=producer.spec.name,
         shard=shard,
         num_rows=len(clips),
         counts=Counter(statuses),
@@ -66,6 +70,7 @@ def write_shard(
         content=content,
         timings=timings,
     )
+    _refuse_swept(url, files)
     return create_commit(url, commit)
 
 
@@ -160,8 +165,21 @@ def _write_boxes(
 
 
 def _put(url: str, path: str, data: bytes) -> StoredFile:
+    pass_point("before-shard-object")
     objects.put_durable(objects.join(url, path), data)
+    pass_point("after-shard-object")
     return StoredFile(path=path, size=len(data), sha256=sha256(data).hexdigest())
+
+
+def _refuse_swept(url: str, files: Sequence[StoredFile]) -> None:
+    """Of a worker that slept so long that its files were taken for a dead one's."""
+    for file in files:
+        place = objects.join(url, file.path)
+        if objects.local_path(place) and not objects.exists(place):
+            raise StoreUnwritableError(
+                f"{url}: {file.path} was swept before its shard was committed; run the same "
+                "command again"
+            )
 
 
 def _cast(values: AnyArray, dtype: np.dtype[Any]) -> AnyArray:

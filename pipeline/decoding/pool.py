@@ -1,29 +1,35 @@
 """Decoding in child processes that may hang or die without harm to the run.
 
-Each child is driven by one thread here; a bounded box per job holds what it has decoded until its
-turn comes, so that clips leave in the order of the jobs and memory does not grow with the corpus.
+Each child is driven by one thread here; a box per job holds what it has decoded until its turn
+comes, so that clips leave in the order of the jobs. All boxes share a number of bytes, so that
+memory does not grow with the corpus. The box whose turn it is has always room for one clip more:
+jobs are begun in their order, so its child is at work, or done, whatever the others wait for.
 """
 
-import queue
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy.typing as npt
 
-from avkd.errors import MediaError
+from avkd.errors import AvkdError, MediaError
 from avkd.pipeline.decoding.child import CHILD_COMMAND, ChildLostError, DecodeChild
+from avkd.stages.media.limits import DEFAULT_LIMITS, DecodeLimits
+from avkd.stages.media.unreadable import shown
 from avkd.stages.media.wire import DecodeJob, decode_clip, decode_probe, encode_job
 from avkd.stages.types import DecodedClip, MediaInfo, RowStatus
 
-_CLIPS_AHEAD = 4
-# decord loses a few KB each time it opens a file.
-_JOBS_OF_A_CHILD = 1000
+# What a child may be ahead: a job of pictures, or so (``jobs``).
+_BYTES_PER_WORKER = 16 * 2**20
+_LEAST_BYTES_AHEAD = 64 * 2**20
+_JOBS_PER_WORKER = 4
+# A clip without pictures or sound takes some room too.
+_BYTES_PER_VALUE = 2**10
 _ATTEMPTS = 2
 _STOP_CHECK_SECONDS = 0.1
 
@@ -49,25 +55,39 @@ class Task(Protocol[T_co]):
         ...
 
 
+def count_bytes(value: object) -> int:
+    """How much room a value takes until its turn comes."""
+    if not isinstance(value, DecodedClip):
+        return _BYTES_PER_VALUE
+    sounds = [value.waveform, *(each.waveform for each in value.more_sound.values())]
+    arrays = [*value.frames.values(), *(each for each in sounds if each is not None)]
+    return _BYTES_PER_VALUE + sum(array.nbytes for array in arrays)
+
+
 class DecodePool:
     """A number of decode children; a context manager that leaves none behind."""
 
     def __init__(
         self,
         num_workers: int,
-        time_limit_seconds: float = 60.0,
+        limits: DecodeLimits = DEFAULT_LIMITS,
         *,
         child_command: Sequence[str] = CHILD_COMMAND,
+        bytes_ahead: int | None = None,
     ) -> None:
         """Prepare ``num_workers`` children, each started when it is first needed.
 
         Args:
             num_workers: children that decode at the same time.
-            time_limit_seconds: for one clip, the opening of its recording included.
+            limits: of each child and each file.
+            bytes_ahead: of clips that were decoded before their turn, all together; a clip in each
+                child's hands, and one whose turn it is, come on top.
             child_command: starts a child.
         """
         self._num_workers = max(1, num_workers)
-        self._time_limit_seconds = time_limit_seconds
+        self._limits = limits
+        enough = max(_LEAST_BYTES_AHEAD, _BYTES_PER_WORKER * self._num_workers)
+        self._bytes_ahead = enough if bytes_ahead is None else bytes_ahead
         self._command = tuple(child_command)
         self._threads = ThreadPoolExecutor(self._num_workers, thread_name_prefix="avkd-decode")
         self._lock = threading.Lock()
@@ -121,16 +141,24 @@ class DecodePool:
         waiting = iter(tasks)
         boxes: deque[_Box[T]] = deque()
         stop = threading.Event()
+        room = _Room(self._bytes_ahead, stop, self._closed)
         try:
             while True:
-                while len(boxes) < 2 * self._num_workers and (task := next(waiting, None)):
-                    boxes.append(_Box(stop, self._closed))
-                    self._threads.submit(self._fill, boxes[-1], task)
+                most = _JOBS_PER_WORKER * self._num_workers
+                while len(boxes) < most and (task := next(waiting, None)):
+                    boxes.append(_Box(room))
+                    self._submit(boxes[-1], task)
                 if not boxes:
                     return
                 yield from boxes.popleft().values()
         finally:
             stop.set()
+
+    def _submit(self, box: "_Box[T]", task: Task[T]) -> None:
+        try:
+            self._threads.submit(self._fill, box, task)
+        except RuntimeError as error:
+            raise AvkdError("the decode children were ended before all was decoded") from error
 
     def _fill(self, box: "_Box[T]", task: Task[T]) -> None:
         try:
@@ -143,17 +171,17 @@ class DecodePool:
 
     def _answers(self, task: Task[T], box: "_Box[T]") -> Generator[T, None, None]:
         num_done = num_lost = 0
-        while num_done < task.num_replies and not box.is_stopped():
+        while num_done < task.num_replies and not box.room.is_stopped():
             try:
                 with self._child() as child:
                     child.send(task.request(num_done))
                     while num_done < task.num_replies:
-                        value = task.understand(*child.receive(self._time_limit_seconds))
+                        value = task.understand(*child.receive())
                         num_done, num_lost = num_done + 1, 0
                         yield value
             except ChildLostError as lost:
                 num_lost += 1
-                if num_lost == _ATTEMPTS and not box.is_stopped():
+                if num_lost == _ATTEMPTS and not box.room.is_stopped():
                     yield task.give_up(num_done, lost.status, lost.reason)
                     num_done, num_lost = num_done + 1, 0
 
@@ -162,7 +190,7 @@ class DecodePool:
         """A child for one request; it goes back to the idle ones unless something went wrong."""
         with self._lock:
             child = self._idle.pop() if self._idle else None
-        child = child or DecodeChild(self._command)
+        child = child or DecodeChild(self._command, self._limits)
         with self._lock:
             self._busy.add(child)
         try:
@@ -181,50 +209,89 @@ class DecodePool:
     def _give_back(self, child: DecodeChild) -> None:
         child.num_requests += 1
         with self._lock:
-            keep = child.num_requests < _JOBS_OF_A_CHILD and not self._closed.is_set()
+            is_fresh = child.num_requests < self._limits.jobs_per_child
+            keep = is_fresh and not self._closed.is_set()
             if keep:
                 self._idle.append(child)
         if not keep:
             child.close()
 
 
-class _Box(Generic[T]):
-    """What one job has given so far, of bounded length, from a thread to the caller."""
+class _Room:
+    """What the boxes of one reading may hold, all together."""
 
-    def __init__(self, *stops: threading.Event) -> None:
-        """Hold values until one of ``stops`` is set."""
-        self._queue: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(_CLIPS_AHEAD)
+    def __init__(self, most_bytes: int, *stops: threading.Event) -> None:
+        """Begin empty; nobody waits for room when one of ``stops`` is set."""
+        self.changed = threading.Condition()
+        self.served: object = None
+        """The box whose turn it is."""
+        self.num_bytes = 0
+        self._most = most_bytes
         self._stops = stops
 
     def is_stopped(self) -> bool:
         """Whether nobody wants the values any more."""
         return any(stop.is_set() for stop in self._stops)
 
+    def has(self, num_bytes: int) -> bool:
+        """Whether there is room for something."""
+        return self.num_bytes + num_bytes <= self._most
+
+
+class _Box(Generic[T]):
+    """What one job has given so far, from a thread to the caller."""
+
+    def __init__(self, room: _Room) -> None:
+        """Hold values in a part of ``room``."""
+        self.room = room
+        self._values: deque[tuple[T, int]] = deque()
+        self._is_ended = False
+        self._error: BaseException | None = None
+
     def put(self, value: T) -> bool:
         """Wait for room and put a value in; False when nobody wants it any more."""
-        return self._put((True, value))
+        num_bytes = count_bytes(value)
+        with self.room.changed:
+            while not self.room.is_stopped():
+                is_next = self.room.served is self and not self._values
+                if is_next or self.room.has(num_bytes):
+                    self._values.append((value, num_bytes))
+                    self.room.num_bytes += num_bytes
+                    self.room.changed.notify_all()
+                    return True
+                self.room.changed.wait(_STOP_CHECK_SECONDS)
+        return False
 
     def put_end(self, error: BaseException | None = None) -> None:
         """Say that no value follows, or that an error took its place."""
-        self._put((False, error))
-
-    def _put(self, item: tuple[bool, T | BaseException | None]) -> bool:
-        while not self.is_stopped():
-            with suppress(queue.Full):
-                self._queue.put(item, timeout=_STOP_CHECK_SECONDS)
-                return True
-        return False
+        with self.room.changed:
+            # A thread that was stopped has not come to the end.
+            if not self.room.is_stopped():
+                self._is_ended, self._error = True, error
+            self.room.changed.notify_all()
 
     def values(self) -> Iterator[T]:
-        """The values in order; raises the error that took the place of one."""
+        """The values in order, it being their turn; raises the error that took the place of one.
+
+        Raises:
+            AvkdError: The pool was closed by another thread.
+        """
         while True:
-            is_value, item = self._queue.get()
-            if is_value:
-                yield cast(T, item)
-            elif isinstance(item, BaseException):
-                raise item
-            else:
-                return
+            with self.room.changed:
+                self.room.served = self
+                self.room.changed.notify_all()
+                while not (self._values or self._is_ended):
+                    if self.room.is_stopped():
+                        raise AvkdError("the decode children were ended while a clip was awaited")
+                    self.room.changed.wait(_STOP_CHECK_SECONDS)
+                if not self._values:
+                    break
+                value, num_bytes = self._values.popleft()
+                self.room.num_bytes -= num_bytes
+                self.room.changed.notify_all()
+            yield value
+        if self._error is not None:
+            raise self._error
 
 
 class _DecodeTask:
@@ -268,4 +335,4 @@ class _ProbeTask:
         return decode_probe(header)
 
     def give_up(self, number: int, status: RowStatus, reason: str) -> MediaInfo | MediaError:
-        return MediaError(status, f"{self._path}: {reason}")
+        return MediaError(status, f"{shown(self._path)}: {reason}")

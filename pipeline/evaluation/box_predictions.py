@@ -36,8 +36,7 @@ from avkd.pipeline.training.learning_set import (
     full_shape,
 )
 from avkd.pipeline.training.loading import BatchOrder, Loader
-from avkd.pipeline.training.reading import read_boxes
-from avkd.pipeline.training.stored_boxes import RowBoxes, find_boxes, name_classes
+from avkd.pipeline.training.stored_boxes import RowBoxes, find_boxes, name_classes, read_boxes
 from avkd.pipeline.training.students import LoadedBoxStudent
 from avkd.stages.detection.boxes import BoxTargets
 from avkd.stages.encoders.streams import InputShape

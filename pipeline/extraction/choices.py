@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 
 from avkd.errors import InvalidValueError
 from avkd.pipeline.extraction.pictures import StoredPictures, stored_pictures
@@ -29,7 +30,9 @@ def choose_policy(
     """Give the clip policy; None for recordings without files, one row each.
 
     Raises:
-        InvalidValueError: if the request or the recordings, and the store differ.
+        InvalidValueError: the request or the recordings, and the store differ, or the decoder is
+            not installed.
+        UnknownNameError: of a decoder.
     """
     has_files = recordings is None or any(each.streams for each in recordings)
     if store is not None:
@@ -43,7 +46,8 @@ def choose_policy(
     if store is not None:
         for name, value in asked.items():
             _refuse_change(name, value, getattr(policy, name), store.url)
-    return replace(policy, **{name: value for name, value in asked.items() if value is not None})
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    return _refuse_missing_decoder(replace(policy, **chosen))
 
 
 def choose_rows_per_shard(request: ExtractRequest, store: Store | None) -> int:
@@ -117,6 +121,16 @@ def choose_vectors(
     """Give the columns to store as inputs: those that are asked for, and those of the store."""
     stored = (name for name, spec in producers.items() if is_vector(spec))
     return tuple(dict.fromkeys((*stored, *request.vectors)))
+
+
+def _refuse_missing_decoder(policy: ClipPolicy) -> ClipPolicy:
+    """PyAV is everywhere; for some machines there is no decord."""
+    if policy.decoder == "decord" and find_spec("decord") is None:
+        raise InvalidValueError(
+            "decoder decord is not installed here; begin a store with --decoder pyav, or extract "
+            "where decord is"
+        )
+    return policy
 
 
 def _refuse_other_kind(request: ExtractRequest, store: Store, has_files: bool) -> None:

@@ -16,7 +16,7 @@ from avkd.errors import CorpusError, InvalidValueError, UnknownNameError
 from avkd.pipeline.evaluation.class_truth import class_map_format, read_class_maps
 from avkd.pipeline.extraction.buffers import USABLE_STATUSES, ShardContent
 from avkd.pipeline.extraction.plan import Failure
-from avkd.pipeline.extraction.producers import FRAMES
+from avkd.pipeline.extraction.producers import FRAMES, describe_decoder
 from avkd.stages.teachers.request import PICTURE_STREAMS
 from avkd.stages.types import (
     CLASS_MAP,
@@ -88,6 +88,7 @@ class StoredPictures:
             "width": width,
             "fit": "stretch",
             "value_range": limits,
+            **describe_decoder(self.frame_format.pixels, policy),
             "extraction_version": PICTURES_VERSION,
         }
         return ProducerSpec(

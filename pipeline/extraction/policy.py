@@ -19,5 +19,6 @@ def read_policy(store: Store) -> ClipPolicy | None:
 
 
 def policy_fields(policy: ClipPolicy | None) -> Mapping[str, object]:
-    """Give what a new store notes down."""
-    return {} if policy is None else asdict(policy)
+    """Give what a new store notes down; PyAV it does not, which decoded all pictures at first."""
+    fields = {} if policy is None else asdict(policy)
+    return {name: value for name, value in fields.items() if (name, value) != ("decoder", "pyav")}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from avkd.errors import MediaError
 from avkd.pipeline.extraction.plan import Failure
 from avkd.pipeline.extraction.worker import lend_decode_pool
+from avkd.stages.media.limits import DecodeLimits
 from avkd.storage.schema import Recording
 
 STREAMS_TO_PROBE = ("rgb", "audio")
@@ -26,7 +27,7 @@ def probe_recordings(
     recordings: Sequence[Recording],
     *,
     num_workers: int,
-    time_limit_seconds: float,
+    limits: DecodeLimits,
     on_recording: Callable[[int, int], None] = lambda num_done, num_total: None,
 ) -> ProbedRecordings:
     """Ask the files whose duration the corpus does not tell; keep the order of the corpus.
@@ -35,12 +36,12 @@ def probe_recordings(
         recordings: of the corpus.
         num_workers: decode children to ask with; they stay for the clips (worker.py). None
             is started when all durations are known.
-        time_limit_seconds: for one file.
+        limits: of a child, a file and a recording's length.
         on_recording: told after each how many are done, of how many.
     """
     places = {each.recording_id: _list_paths(each) for each in recordings if not _is_known(each)}
     durations: dict[str, float] = {}
-    unreadable: dict[str, Failure] = {}
+    unreadable = _refuse_long(recordings, limits)
     for turn in range(max(map(len, places.values()), default=0)):
         # A file that is missing or broken is one stream less, not a recording less.
         paths = {
@@ -48,7 +49,7 @@ def probe_recordings(
             for name, listed in places.items()
             if turn < len(listed) and name not in durations
         }
-        for recording_id, answer in _ask(paths, num_workers, time_limit_seconds):
+        for recording_id, answer in _ask(paths, num_workers, limits):
             if isinstance(answer, MediaError):
                 unreadable.setdefault(recording_id, (answer.status, answer.reason))
             else:
@@ -67,12 +68,25 @@ def probe_recordings(
     )
 
 
+def _refuse_long(recordings: Sequence[Recording], limits: DecodeLimits) -> dict[str, Failure]:
+    """The recordings that are longer than the limit by what the corpus says."""
+    return {
+        each.recording_id: (
+            "decode_error",
+            f"the corpus declares {each.duration_seconds:.6g} s, over the limit of "
+            f"{limits.duration_seconds:g} s",
+        )
+        for each in recordings
+        if _is_known(each) and (each.duration_seconds or 0) > limits.duration_seconds
+    }
+
+
 def _ask(
-    paths: dict[str, str], num_workers: int, time_limit_seconds: float
+    paths: dict[str, str], num_workers: int, limits: DecodeLimits
 ) -> Iterator[tuple[str, float | MediaError]]:
     if not paths:
         return
-    with lend_decode_pool(num_workers, time_limit_seconds) as pool:
+    with lend_decode_pool(num_workers, limits) as pool:
         answers = pool.probe(paths.values())
         for recording_id, answer in zip(paths, answers, strict=True):
             if isinstance(answer, MediaError):

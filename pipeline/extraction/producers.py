@@ -5,21 +5,29 @@ from dataclasses import asdict, replace
 from typing import Any, cast
 
 from avkd.errors import InvalidValueError
+from avkd.stages.teachers.audio_declaration import AnyDeclaration, AudioDeclaration
 from avkd.stages.teachers.declaration import TeacherDeclaration
 from avkd.stages.teachers.request import TeacherRequest
-from avkd.stages.types import ClipPolicy, FrameFormat, TeacherOutput, WaveformFormat
+from avkd.stages.types import ClipPolicy, FrameFormat, Pixels, TeacherOutput, WaveformFormat
+from avkd.stages.views import PARAMETERS, ViewSettings
 from avkd.storage.schema import OutputSpec, ProducerSpec
 
 WAVEFORM = "waveform"
 WAVEFORM_VERSION = 1
 FRAMES = "frames"
 FRAMES_VERSION = 1
+VIEWS = "views"
+"""The output with the parameters of augmented views; what a teacher says of these is named
+``<output>_views``, so that nobody takes it for what it says of the pictures."""
 
 
 def describe_teacher(
-    declaration: TeacherDeclaration, policy: ClipPolicy, *, sparse_top_k: int = 0
+    declaration: AnyDeclaration, policy: ClipPolicy, *, sparse_top_k: int = 0
 ) -> ProducerSpec:
-    """Give what a teacher that looks at frames fills: per row (num_steps, *shape) of an output.
+    """Give what a teacher that looks or listens fills.
+
+    Per row of an output that is (num_steps, *shape), (num_steps, views, *shape) of views, or *shape
+    where one thing a clip is stored.
 
     Args:
         declaration: of the teacher.
@@ -27,19 +35,35 @@ def describe_teacher(
         sparse_top_k: how many of the largest softmax logits are kept; 0 keeps all.
 
     Raises:
-        InvalidValueError: boxes or classes of several pictures a step, which no average is of.
+        InvalidValueError: boxes or classes of several pictures, which no average is of, or a step
+            or clip of another number of pictures than the network takes.
     """
-    if policy.frames_per_step != 1:
-        _refuse_averages(declaration, policy)
+    _refuse_averages(declaration, policy)
+    is_of_clip = "clip" in (declaration.unit, declaration.per)
+    num_steps = None if is_of_clip else policy.num_steps
+    outputs = [
+        describe_output(output, sparse_top_k, num_steps=num_steps) for output in declaration.outputs
+    ]
+    if isinstance(declaration, TeacherDeclaration):
+        _refuse_other_number(declaration, policy)
+        if declaration.views is not None:
+            outputs = [_of_views(each, declaration.views) for each in outputs]
+            outputs.append(_describe_views(declaration.views, policy))
     return ProducerSpec(
         kind="teacher",
         name=declaration.name,
-        outputs=tuple(
-            describe_output(output, sparse_top_k, num_steps=policy.num_steps)
-            for output in declaration.outputs
-        ),
-        fingerprint={**declaration.fingerprint, "sparse_top_k": sparse_top_k},
+        outputs=tuple(outputs),
+        fingerprint={
+            **declaration.fingerprint,
+            **_describe_choices(declaration, policy),
+            "sparse_top_k": sparse_top_k,
+        },
     )
+
+
+def stored_name(declaration: TeacherDeclaration, output: str) -> str:
+    """Give the name under which an output of a teacher that looks is stored."""
+    return output if declaration.views is None else f"{output}_{VIEWS}"
 
 
 def describe_waveform(waveform: WaveformFormat, policy: ClipPolicy) -> ProducerSpec:
@@ -62,6 +86,11 @@ def frames_of_size(width: int, height: int) -> FrameFormat:
     return FrameFormat(height=height, width=width, crop_fraction=1.0)
 
 
+def describe_decoder(pixels: Pixels, policy: ClipPolicy) -> Mapping[str, object]:
+    """Give what a fingerprint says of who decodes pictures; nothing where that is PyAV."""
+    return {} if policy.decoder == "pyav" or pixels != "rgb24" else {"decoder": policy.decoder}
+
+
 def describe_frames(frames: FrameFormat, policy: ClipPolicy) -> ProducerSpec:
     """Give the input ``frames``: per row uint8 (pictures, height, width, 3).
 
@@ -79,6 +108,7 @@ def describe_frames(frames: FrameFormat, policy: ClipPolicy) -> ProducerSpec:
         "height": frames.height,
         "width": frames.width,
         "crop_fraction": frames.crop_fraction,
+        **describe_decoder(frames.pixels, policy),
         "extraction_version": FRAMES_VERSION,
     }
     return ProducerSpec(kind="input", name=FRAMES, outputs=(output,), fingerprint=fingerprint)
@@ -146,15 +176,72 @@ def describe_output(
     )
 
 
-def _refuse_averages(declaration: TeacherDeclaration, policy: ClipPolicy) -> None:
+def _describe_choices(declaration: AnyDeclaration, policy: ClipPolicy) -> dict[str, object]:
+    """Give what a fingerprint has beside the family's; nothing for one that looks as most do."""
+    choices: dict[str, object] = {}
+    if isinstance(declaration, AudioDeclaration):
+        choices["sound"] = dict(declaration.describe_sound())
+    else:
+        choices |= describe_decoder(declaration.frame_format.pixels, policy)
+        if declaration.unit != "frame":
+            choices["unit"] = declaration.unit
+        if declaration.views is not None:
+            choices[VIEWS] = dict(declaration.views.describe())
+    if declaration.per != "step":
+        choices["per"] = declaration.per
+    return choices
+
+
+def _of_views(output: OutputSpec, views: ViewSettings) -> OutputSpec:
+    num_steps, *shape = output.shape
+    step, *axes = output.axes
+    return replace(
+        output,
+        name=f"{output.name}_{VIEWS}",
+        shape=(num_steps, views.num_views, *shape),
+        axes=(step, "view", *axes),
+    )
+
+
+def _describe_views(views: ViewSettings, policy: ClipPolicy) -> OutputSpec:
+    return OutputSpec(
+        name=VIEWS,
+        shape=(policy.num_steps, views.num_views, len(PARAMETERS)),
+        dtype="float32",
+        axes=("step", "view", "parameter"),
+        attributes={"parameters": list(PARAMETERS)},
+    )
+
+
+def _refuse_averages(declaration: AnyDeclaration, policy: ClipPolicy) -> None:
     """Boxes, and the classes of pixels, are of one picture."""
+    takes_whole = declaration.unit != "frame"
+    is_one = policy.frames_per_step == 1 or takes_whole
+    if is_one and declaration.per == "step" and declaration.unit != "clip":
+        return
     for output in declaration.outputs:
         if output.layout == "boxes" or output.dtype == "uint8":
             said = "boxes" if output.layout == "boxes" else output.name
             raise InvalidValueError(
                 f"teacher {declaration.name!r} gives the {said} of one picture a step, not of "
-                f"{policy.frames_per_step}; extract with --frames-per-step 1 and shorter steps"
+                + (
+                    f"{policy.frames_per_step}; extract with --frames-per-step 1 and shorter steps"
+                    if not is_one
+                    else "a clip; leave --per out"
+                )
             )
+
+
+def _refuse_other_number(declaration: TeacherDeclaration, policy: ClipPolicy) -> None:
+    """A network that takes many pictures at once may take one number of them alone."""
+    num_units = policy.num_steps if declaration.unit == "clip" else 1
+    num_pictures = policy.frames_per_step * num_units
+    if declaration.num_pictures not in (0, num_pictures) and declaration.unit != "frame":
+        raise InvalidValueError(
+            f"teacher {declaration.name!r} takes {declaration.num_pictures} pictures of a "
+            f"{declaration.unit}, which has {num_pictures} in this store; choose --frames-per-step "
+            "and --step-seconds for that many"
+        )
 
 
 def _describe_boxes(output: TeacherOutput, num_steps: int | None) -> OutputSpec:

@@ -20,6 +20,8 @@ class ProgressEvent:
     """Of the clips done: those that at least one producer does not have."""
     is_stopping: bool = False
     """A signal came: the shards in hand are the last."""
+    note: str = ""
+    """What a user should know before the work begins; of an event of its own."""
 
 
 OnProgress: TypeAlias = Callable[[ProgressEvent], None]
@@ -46,6 +48,11 @@ class Tally:
                 "nothing new is planned yet, the same command begins again"
             )
         self._on_progress(ProgressEvent(phase="probe", num_done=num_done, num_total=num_total))
+
+    def tell(self, note: str) -> None:
+        """Tell what a user should know now, if there is anything."""
+        if note:
+            self._on_progress(ProgressEvent(phase="extract", num_done=0, num_total=0, note=note))
 
     def count(self, num_clips: int, num_failed: int, num_total: int) -> None:
         """Add clips to those done."""

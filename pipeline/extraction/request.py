@@ -1,16 +1,20 @@
 """What an extraction is asked to do, and what it tells of itself."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from avkd.errors import InvalidValueError
-from avkd.pipeline.executor import ExecutorName, check_executor
+from avkd.errors import InvalidValueError, UnknownNameError
+from avkd.pipeline.executor import STOP_SECONDS, ExecutorName, check_executor
+from avkd.pipeline.extraction.partial_rule import PartialRule
 from avkd.pipeline.extraction.pictures import StoredClassMaps, StoredPictures
+from avkd.stages.media.limits import DEFAULT_LIMITS, DecodeLimits
 from avkd.stages.teachers.request import TeacherRequest
-from avkd.stages.types import Tail, WaveformFormat
+from avkd.stages.types import DecoderName, Tail, WaveformFormat
 from avkd.storage.layout import check_name
+from avkd.storage.schema import STATUSES
 
 MEDIA_INPUTS = ("waveform", "frames")
 """Names that only these student inputs have."""
@@ -29,6 +33,8 @@ class ExtractRequest:
     step_seconds: float | None = None
     frames_per_step: int | None = None
     tail: Tail | None = None
+    decoder: DecoderName | None = None
+    """Of 8-bit pictures, where it can be believed; one for all that a store holds."""
     rows_per_shard: int | None = None
     inputs: WaveformFormat | Literal["none"] | None = None
     """The waveform to cache beside the targets; a new store caches it unless told ``none``."""
@@ -49,9 +55,19 @@ class ExtractRequest:
     scheduler: str = ""
     """Address of a dask scheduler; empty starts a local cluster."""
     num_decode_workers: int | None = None
-    """Decode children of each worker; by default as many as there are cores for it."""
-    decode_limit_seconds: float = 60.0
+    """Decode children of each worker; by default its share of the cores, one with a scheduler."""
+    decode_limits: DecodeLimits = DEFAULT_LIMITS
+    """Of each decode child and each file."""
+    on_partial: PartialRule = "keep"
+    """What becomes of a clip whose pictures, or whose sound, could be decoded in part only."""
     max_failure_rate: float = 1.0
+    stop_seconds: float = STOP_SECONDS
+    """What a signal gives the shards in hand; those that take longer are dropped."""
+    check_space: bool = True
+    """Whether a disk is refused that has not even a quarter of the forecast free."""
+    retry_statuses: tuple[str, ...] = ()
+    """Statuses of clips to plan again. Then the store's recordings are all there are, and
+    ``corpus`` is only a name for them; see retrying.py."""
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -71,6 +87,11 @@ class ExtractRequest:
                 raise InvalidValueError(f"{field_name} {value} must be 1 or more")
         if self.sparse_top_k is not None and self.sparse_top_k < 0:
             raise InvalidValueError(f"sparse_top_k {self.sparse_top_k} must be 0 or more")
+        if not 0 <= self.stop_seconds < math.inf:
+            raise InvalidValueError(f"stop_seconds {self.stop_seconds} must be 0 or more")
+        for status in self.retry_statuses:
+            if status not in STATUSES[1:]:
+                raise UnknownNameError("status to retry", status, STATUSES[1:])
         if not 0 <= self.max_failure_rate <= 1:
             raise InvalidValueError(f"max_failure_rate {self.max_failure_rate} is not in [0, 1]")
 
@@ -106,6 +127,10 @@ class ExtractForecast:
     num_shards: int
     bytes_to_come: Mapping[str, int]
     """By producer, before compression."""
+    num_removed_recordings: int = 0
+    """Of the corpus: taken down from the store, and not planned again."""
+    runtimes: Mapping[str, str] = field(default_factory=dict)
+    """By teacher, what computes it, as the fingerprint says: ``onnxruntime on cpu in float32``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +143,16 @@ class ExtractReport:
     num_clips: int = 0
     num_shards_done: int = 0
     num_shards_skipped: int = 0
-    """Shards that had every commit before the run."""
+    """Shards that had every commit when a worker came to them: from before, of another run, or of
+    a worker that died after it."""
     status: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By producer, the rows of the whole store by status."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Summed over shards: ``load`` of teachers, ``decode`` (waiting for pictures and sound),
-    ``model``, ``write``."""
+    ``model``, ``write``; what goes on at the same time counts twice."""
+    stalls: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of the workers, each counted once: ``model`` (teachers were busy), and what they
+    stood still for: ``transfer``, ``decode``, ``disk``, ``encode``, ``load``, ``other``."""
     wall_seconds: float = 0.0
     content_digest: str = ""
     notes: tuple[str, ...] = ()

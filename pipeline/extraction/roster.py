@@ -1,7 +1,7 @@
 """Who takes part in an extraction: teachers and student inputs, each as the store knows it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from avkd.errors import InvalidValueError
 from avkd.pipeline.evaluation.class_truth import read_class_names
@@ -20,6 +20,7 @@ from avkd.pipeline.extraction.producers import (
     stored_sparse_top_k,
 )
 from avkd.pipeline.extraction.request import ExtractRequest
+from avkd.pipeline.extraction.task import TeacherInput
 from avkd.pipeline.extraction.trained import (
     TrainedRun,
     describe_trained,
@@ -28,6 +29,8 @@ from avkd.pipeline.extraction.trained import (
     read_run,
 )
 from avkd.pipeline.extraction.vectors import describe_vector, vector_size
+from avkd.pipeline.extraction.views import teacher_input
+from avkd.stages.teachers.audio_declaration import AnyDeclaration
 from avkd.stages.teachers.registry import declare_teacher, settle_teacher
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import ClipPolicy, FrameFormat, WaveformFormat
@@ -42,7 +45,9 @@ class Roster:
     """All that fill rows in one extraction."""
 
     teachers: tuple[TeacherRequest, ...] = ()
-    """Of pictures; resolved."""
+    """That look or listen; resolved."""
+    shown: Mapping[str, TeacherInput] = field(default_factory=dict)
+    """By name what each of them is shown."""
     waveform: WaveformFormat | None = None
     frames: FrameFormat | None = None
     pictures: tuple[AnyPictures, ...] = ()
@@ -81,6 +86,7 @@ def settle_roster(
         describe_vector(name, vector_size(name, recordings, stored.get(name))) for name in vectors
     ]
     teachers: tuple[TeacherRequest, ...] = ()
+    declarations: tuple[AnyDeclaration, ...] = ()
     waveform = frames = None
     pictures: tuple[AnyPictures, ...] = ()
     if policy is None:
@@ -93,7 +99,8 @@ def settle_roster(
         maps = [_name_classes(each, recordings, request.corpus) for each in request.class_maps]
         pictures = (*choose_pictures(request, store, stored), *maps)
         _refuse_unseen_pictures(pictures, recordings, request, stored)
-        specs += [_describe(each, policy, request.sparse_top_k, stored) for each in teachers]
+        declarations = tuple(map(declare_teacher, teachers))
+        specs += [_describe(each, policy, request.sparse_top_k, stored) for each in declarations]
         specs += [] if waveform is None else [describe_waveform(waveform, policy)]
         specs += [] if frames is None else [describe_frames(frames, policy)]
         specs += [each.describe(policy) for each in pictures]
@@ -101,6 +108,7 @@ def settle_roster(
     specs += _describe_trained(trained, request.sparse_top_k, stored, specs)
     return Roster(
         teachers=teachers,
+        shown={each.name: teacher_input(each) for each in declarations},
         waveform=waveform,
         frames=frames,
         pictures=pictures,
@@ -161,13 +169,10 @@ def _settle(teacher: TeacherRequest, stored: Producers) -> TeacherRequest:
 
 
 def _describe(
-    teacher: TeacherRequest, policy: ClipPolicy, sparse_top_k: int | None, stored: Producers
+    declared: AnyDeclaration, policy: ClipPolicy, sparse_top_k: int | None, stored: Producers
 ) -> ProducerSpec:
-    return describe_teacher(
-        declare_teacher(teacher),
-        policy,
-        sparse_top_k=_choose_top_k(teacher.name, sparse_top_k, stored),
-    )
+    top_k = _choose_top_k(declared.name, sparse_top_k, stored)
+    return describe_teacher(declared, policy, sparse_top_k=top_k)
 
 
 def _describe_trained(

@@ -2,10 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
+from avkd.pipeline.extraction.partial_rule import PartialRule
 from avkd.pipeline.extraction.pictures import AnyPictures
+from avkd.stages.media.limits import DEFAULT_LIMITS, DecodeLimits
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import FrameFormat, WaveformFormat
+
+TeacherInput: TypeAlias = tuple[str, FrameFormat] | WaveformFormat
+"""What a teacher is shown: pictures of a stream, or sound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +24,9 @@ class ShardTask:
     store: str
     shard: int
     teachers: tuple[TeacherRequest, ...] = ()
-    """Of pictures; resolved."""
+    """That look or listen; resolved."""
+    shown: Mapping[str, TeacherInput] = field(default_factory=dict)
+    """By name what each of them is shown: to decode it, its load need not be awaited."""
     waveform: WaveformFormat | None = None
     frames: FrameFormat | None = None
     pictures: tuple[AnyPictures, ...] = ()
@@ -29,7 +37,8 @@ class ShardTask:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Producer name to the digest that a worker must find."""
     num_decode_workers: int = 1
-    decode_limit_seconds: float = 60.0
+    decode_limits: DecodeLimits = DEFAULT_LIMITS
+    on_partial: PartialRule = "keep"
     num_threads: int = 0
     """Of the teachers' libraries; 0 leaves it to them."""
 
@@ -53,3 +62,9 @@ class ShardReceipt:
     """Clips that at least one producer has neither whole nor in part."""
     seconds: Mapping[str, float]
     """``load`` of teachers, ``decode`` (waiting for pictures and sound), ``model``, ``write``."""
+    stalls: Mapping[str, float] = field(default_factory=dict)
+    """What its worker waited for since the receipt before (``stalls``)."""
+    was_there: bool = False
+    """Everything was committed before the task began: nothing was computed."""
+    was_raced: bool = False
+    """Another run committed the shard while this one computed it."""

@@ -40,7 +40,7 @@ from avkd.pipeline.training.students import load_clip_student
 from avkd.stages.methods.clip_student import ClipStudent, Prediction
 from avkd.stages.teachers.declaration import TORCH_CPU_THREADS
 from avkd.stages.teachers.request import TeacherRequest
-from avkd.stages.teachers.runtime import cpu_threads
+from avkd.stages.teachers.runtimes.by_torch import cpu_threads
 from avkd.storage.schema import ClipRow, ProducerSpec
 from avkd.storage.store import Store
 

@@ -32,13 +32,14 @@ def draw_stills(shown: ShownRun, num_stills: int) -> tuple[tuple[Still, ...], tu
     for _, group in groupby(steps, lambda one: one.recording.recording_id):
         chosen = list(group)
         recording = chosen[0].recording
+        times = sorted({one.step.time_seconds for one in chosen})
         try:
-            pictures = _read(recording, [one.step.time_seconds for one in chosen])
+            pictures = dict(zip(times, _read(recording, times), strict=True))
         except MediaError as error:
             notes.append(f"pictures of {recording.recording_id} cannot be shown: {error}")
             continue
-        for one, picture in zip(chosen, pictures, strict=True):
-            if picture is not None:
+        for one in chosen:
+            if (picture := pictures[one.step.time_seconds]) is not None:
                 stills.append(_draw(one, picture, shown.teachers))
     return tuple(stills), tuple(notes)
 

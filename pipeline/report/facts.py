@@ -36,19 +36,25 @@ class FailedClip:
     reason: str
 
 
-def list_failures(store: Store, limit: int) -> tuple[FailedClip, ...]:
-    """Give the first ``limit`` rows that are not ok, of the last attempt at each clip."""
+def list_failures(store: Store, limit: int | None = None) -> tuple[FailedClip, ...]:
+    """Give the rows that are not ok, of the attempt at each clip that counts.
+
+    Args:
+        store: to look at.
+        limit: give so many of the first; None gives all.
+    """
     return tuple(islice(_iterate_failures(store), limit))
 
 
 def _iterate_failures(store: Store) -> Iterator[FailedClip]:
     for name in store.producers():
+        superseded = store.superseded_rows(name)
         for commit in store.commits(name):
-            rows = np.array(sorted(commit.failures), np.int64)
-            if not len(rows):
+            rows = sorted(commit.failures.keys() - superseded)
+            if not rows:
                 continue
             clips = {clip.row: clip for clip in store.read_clips(commit.shard)}
-            for row in store.last_attempts(rows).tolist():
+            for row in rows:
                 status, reason = commit.failures[row]
                 yield FailedClip(
                     recording_id=clips[row].recording_id,

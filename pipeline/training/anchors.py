@@ -7,7 +7,7 @@ from torch import nn
 from avkd.errors import InvalidValueError
 from avkd.pipeline.training.examples import Examples
 from avkd.pipeline.training.learning_set import LearningSet, boxes_output
-from avkd.pipeline.training.reading import read_boxes
+from avkd.pipeline.training.stored_boxes import read_boxes
 from avkd.stages.methods.grid_student import GridStudent
 
 

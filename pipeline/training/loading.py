@@ -17,14 +17,22 @@ from torch import Tensor
 from avkd.pipeline.training.examples import UNSEEN, Examples
 from avkd.pipeline.training.ordering import EpochOrder, count_batches, in_order, order_epoch
 from avkd.pipeline.training.prefetch import prefetched
-from avkd.pipeline.training.reading import Dense, RowReader, StoredRow, Waveform
+from avkd.pipeline.training.reading import (
+    Dense,
+    RowReader,
+    SparseRows,
+    StoredRow,
+    StoredTargets,
+    Waveform,
+)
 from avkd.pipeline.training.stored_boxes import gather_boxes
 from avkd.stages.losses.kl import SparseTargets
 from avkd.stages.methods.batch import WAVEFORM, Batch
-from avkd.storage.sparse import SparseLogits
 
 Batches: TypeAlias = Generator[Batch | None, None, None]
 FULL_SCALE = 32_768.0
+SERIAL_ELEMENTS = 30_000
+"""torch shares what has 32,768 elements or more out to its threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +120,8 @@ class Loader:
         blocks = [block.tolist() for block in order.blocks_from(first_batch)]
         arrived: set[int] = set()
         rows: dict[int, StoredRow] = {}
-        with closing(self.reader.read(blocks)) as read:
+        # Reading is one thread, making batches of it another: both leave Python's lock mostly.
+        with closing(prefetched(self.reader.read(blocks))) as read:
             arrivals = zip(blocks, read, strict=True)
             for indices in order.batches[first_batch:]:
                 places = indices.tolist()
@@ -128,44 +137,50 @@ class Loader:
             return None
         places = [place for place, _ in found]
         rows = [row for _, row in found]
+        targets = rows[0].targets
         return Batch(
             clip_ids=tuple(self.examples.clip_ids[place] for place in places),
             inputs=self._inputs(rows),
             num_steps=torch.from_numpy(self.examples.num_steps[places]),
-            targets={
-                name: _logits([row.targets.logits[name] for row in rows], self._num_steps(name))
-                for name in rows[0].targets.logits
-            },
+            targets={name: _logits(rows, name, self._num_steps(name)) for name in targets.logits},
             embeddings={
-                name: _steps([row.targets.embeddings[name] for row in rows], self._num_steps(name))
-                for name in rows[0].targets.embeddings
+                name: _steps(
+                    [row.targets.embeddings[name][row.place] for row in rows],
+                    self._num_steps(name),
+                )
+                for name in targets.embeddings
             },
             boxes={
-                name: gather_boxes([row.targets.boxes[name] for row in rows])
-                for name in rows[0].targets.boxes
+                name: gather_boxes([row.targets.boxes[name][row.place] for row in rows])
+                for name in targets.boxes
             },
             maps={
-                key: _maps([row.targets.maps[key] for row in rows], self.shape.num_steps)
-                for key in rows[0].targets.maps
+                key: _maps([row.targets.maps[key][row.place] for row in rows], self.shape.num_steps)
+                for key in targets.maps
             },
             class_maps={
-                name: _steps([row.targets.class_maps[name] for row in rows], self.shape.num_steps)
-                for name in rows[0].targets.class_maps
+                name: _steps(
+                    [row.targets.class_maps[name][row.place] for row in rows],
+                    self.shape.num_steps,
+                )
+                for name in targets.class_maps
             },
-            seen=self._seen(rows[0], places),
+            seen=self._seen(targets, places),
             full_steps=self.shape.num_steps,
             labels=None if self.labels is None else torch.from_numpy(self.labels[places]),
         )
 
-    def _seen(self, row: StoredRow, places: Sequence[int]) -> dict[str, Tensor]:
+    def _seen(self, targets: StoredTargets, places: Sequence[int]) -> dict[str, Tensor]:
         """By teacher whose boxes or maps a row holds: which clips it has seen."""
-        teachers = dict.fromkeys((*row.targets.boxes, *(name for name, _ in row.targets.maps)))
+        teachers = dict.fromkeys((*targets.boxes, *(name for name, _ in targets.maps)))
         rows = self.examples.rows
         return {name: torch.from_numpy(rows[name][places] != UNSEEN) for name in teachers}
 
     def _inputs(self, rows: Sequence[StoredRow]) -> dict[str, Tensor]:
         inputs = {
-            name: _steps([row.targets.inputs[name] for row in rows], self._num_steps(name))
+            name: _steps(
+                [row.targets.inputs[name][row.place] for row in rows], self._num_steps(name)
+            )
             for name in rows[0].targets.inputs
         }
         waveforms = [row.waveform for row in rows if row.waveform is not None]
@@ -187,15 +202,24 @@ def _waveforms(waveforms: Sequence[Waveform], num_samples: int) -> Tensor:
     return torch.from_numpy(result)
 
 
-def _logits(rows: Sequence[Dense | SparseLogits], num_steps: int | None) -> Tensor | SparseTargets:
-    sparse = [row for row in rows if isinstance(row, SparseLogits)]
+def _logits(rows: Sequence[StoredRow], name: str, num_steps: int | None) -> Tensor | SparseTargets:
+    dense, sparse = [], []
+    for row in rows:
+        logits = row.targets.logits[name]
+        if isinstance(logits, SparseRows):
+            each = (logits.values[row.place], logits.ids[row.place], logits.lse[row.place])
+            sparse.append(each)
+            temperatures = logits.temperatures
+        else:
+            dense.append(logits[row.place])
     if not sparse:
-        return _steps([row for row in rows if not isinstance(row, SparseLogits)], num_steps)
+        return _steps(dense, num_steps)
+    values, ids, lse = zip(*sparse, strict=True)
     return SparseTargets(
-        values=_steps([row.values for row in sparse], num_steps),
-        ids=_steps([row.ids for row in sparse], num_steps).long(),
-        log_sum_exp=_steps([row.lse for row in sparse], num_steps),
-        temperatures=sparse[0].temperatures,
+        values=_steps(values, num_steps),
+        ids=torch.from_numpy(_stack(ids, num_steps).astype(np.int64)),
+        log_sum_exp=_steps(lse, num_steps),
+        temperatures=temperatures,
     )
 
 
@@ -210,9 +234,31 @@ def _steps(rows: Sequence[Dense], num_steps: int | None) -> Tensor:
 
     float32, but pictures stay uint8.
     """
-    dtype = np.uint8 if rows[0].dtype == np.uint8 else np.float32
-    if num_steps is None:
-        return torch.from_numpy(np.stack(rows).astype(dtype))
-    result = np.zeros((len(rows), num_steps, *rows[0].shape[1:]), dtype)
-    result[:, : len(rows[0])] = rows
-    return torch.from_numpy(result)
+    stacked = _stack(rows, num_steps)
+    if stacked.dtype == np.float16:
+        return _widen(torch.from_numpy(stacked))
+    dtype = np.uint8 if stacked.dtype == np.uint8 else np.float32
+    return torch.from_numpy(stacked.astype(dtype, copy=False))
+
+
+def _stack(rows: Sequence[Dense], num_steps: int | None) -> Dense:
+    """As they are stored."""
+    of_row = rows[0].shape if num_steps is None else (num_steps, *rows[0].shape[1:])
+    if of_row == rows[0].shape:
+        return np.stack(rows)
+    stacked = np.zeros((len(rows), *of_row), rows[0].dtype)
+    np.stack(rows, out=stacked[:, : len(rows[0])])
+    return stacked
+
+
+def _widen(halves: Tensor) -> Tensor:
+    """float16 as float32, which is exact; by torch, which does it in a tenth of NumPy's time.
+
+    In pieces that torch does not give to its threads: those are the student's.
+    """
+    result = torch.empty(halves.shape, dtype=torch.float32)
+    wide, half = result.view(-1), halves.view(-1)
+    for start in range(0, len(half), SERIAL_ELEMENTS):
+        piece = slice(start, start + SERIAL_ELEMENTS)
+        wide[piece].copy_(half[piece])
+    return result

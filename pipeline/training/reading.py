@@ -1,56 +1,88 @@
 """Rows of a store in blocks: targets from its arrays, sound from its cache or its recordings.
 
-Conventions: a block is places among the examples whose rows are neighbours.
+Conventions: a block is places among the examples whose rows are neighbours. Its rows are read
+together and stay together, in one array an output: a row is a block and an index in it.
 """
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from avkd.pipeline.training.examples import UNSEEN, Examples
-from avkd.pipeline.training.stored_boxes import RowBoxes, no_boxes, split_rows
+from avkd.pipeline.training.stored_boxes import BoxReader, RowBoxes
 from avkd.stages.types import CLASS_MAP
+from avkd.storage.arrays import stored_arrays
+from avkd.storage.schema import SPARSE_TEMPERATURES
 from avkd.storage.sparse import SparseLogits
 from avkd.storage.store import Store
 
 Waveform: TypeAlias = npt.NDArray[np.int16]
 Dense: TypeAlias = npt.NDArray[Any]
 Block: TypeAlias = Sequence[int]
+DenseRows: TypeAlias = Sequence[Dense] | Dense
+"""Of the clips of a block: (clips, ...), or one array each."""
 
 MEMORY_LIMIT_BYTES = 1 << 29
 MAX_GAP_ROWS = 16
 """Rows with a wider gap between them are read apart."""
+LARGE_ROW_BYTES = 1 << 15
+"""Rows from this size on are held one by one: a block lives as long as any row of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseRows:
+    """Sparse logits of the clips of a block."""
+
+    values: DenseRows
+    ids: DenseRows
+    lse: DenseRows
+    temperatures: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredTargets:
-    """What the teachers said of one clip."""
+    """What the teachers said of the clips of one block, in its order."""
 
-    logits: Mapping[str, Dense | SparseLogits] = field(default_factory=dict)
-    """By teacher, of (steps, classes), or (classes,) of a clip as a whole."""
-    embeddings: Mapping[str, Dense] = field(default_factory=dict)
-    """By teacher: (steps, D), or (D,)."""
-    boxes: Mapping[str, RowBoxes] = field(default_factory=dict)
+    logits: Mapping[str, DenseRows | SparseRows] = field(default_factory=dict)
+    """By teacher; of a clip (steps, classes), or (classes,) of one as a whole."""
+    embeddings: Mapping[str, DenseRows] = field(default_factory=dict)
+    """By teacher; of a clip (steps, D), or (D,)."""
+    boxes: Mapping[str, Sequence[RowBoxes]] = field(default_factory=dict)
     """By teacher."""
-    maps: Mapping[tuple[str, str], Dense] = field(default_factory=dict)
-    """By teacher and output: (steps, C, H, W), or (steps, H, W) of one without channels."""
-    class_maps: Mapping[str, Dense] = field(default_factory=dict)
-    """By teacher: uint8 (steps, H, W)."""
-    inputs: Mapping[str, Dense] = field(default_factory=dict)
+    maps: Mapping[tuple[str, str], DenseRows] = field(default_factory=dict)
+    """By teacher and output; of a clip (steps, C, H, W), or (steps, H, W) without channels."""
+    class_maps: Mapping[str, DenseRows] = field(default_factory=dict)
+    """By teacher; of a clip uint8 (steps, H, W)."""
+    inputs: Mapping[str, DenseRows] = field(default_factory=dict)
     """What the student looks at beside the sound, by name."""
 
+    def count_bytes(self) -> int:
+        """The memory that they take."""
+        held = [*self.embeddings.values(), *self.maps.values()]
+        held += [*self.class_maps.values(), *self.inputs.values()]
+        for logits in self.logits.values():
+            if isinstance(logits, SparseRows):
+                held += [logits.values, logits.ids, logits.lse]
+            else:
+                held.append(logits)
+        of_boxes = sum(boxes.num_bytes for rows in self.boxes.values() for boxes in rows)
+        return of_boxes + sum(_num_bytes(rows) for rows in held)
 
-@dataclass(frozen=True, kw_only=True)
-class StoredRow:
+
+class StoredRow(NamedTuple):
     """What a student gets to learn from one clip."""
 
     waveform: Waveform | None
     """(channels, samples); None where the student does not hear."""
     targets: StoredTargets
+    """Of its block."""
+    place: int
+    """In the block."""
 
 
 class SoundReader(Protocol):
@@ -73,8 +105,8 @@ class StoredSound:
         """Read block after block."""
         rows = self.examples.rows[self.input_name]
         for block in blocks:
-            read = read_scattered(self.store, self.input_name, self.input_name, rows[block])
-            yield dict(zip(block, (_dense(row) for row in read), strict=True))
+            read = read_together(self.store, self.input_name, self.input_name, rows[block])
+            yield dict(zip(block, _dense(read), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,44 +127,28 @@ class TargetReader:
     inputs: Mapping[str, str] = field(default_factory=dict)
     """By producer, the output that is an input of the student."""
 
-    def read(self, block: Block) -> Mapping[int, StoredTargets]:
+    @cached_property
+    def _box_readers(self) -> Mapping[str, BoxReader]:
+        return {
+            name: BoxReader(self.store, name, output, self.min_box_score)
+            for name, output in self.boxes_of.items()
+        }
+
+    def read(self, block: Block) -> StoredTargets:
         """Read one block."""
-        logits = self._read("logits", self.logits_of, block)
-        embeddings = self._read("embedding", self.embeddings_of, block)
-        boxes = {name: self._read_boxes(name, block) for name in self.boxes_of}
-        maps = {
-            (name, output): self._read(output, (name,), block)[name]
-            for name, output in self.maps_of
-        }
-        class_maps = self._read(CLASS_MAP, self.class_maps_of, block)
-        inputs = {
-            name: rows
-            for name, output in self.inputs.items()
-            for rows in self._read(output, (name,), block).values()
-        }
-        return {
-            place: StoredTargets(
-                logits={name: rows[i] for name, rows in logits.items()},
-                embeddings={name: _dense(rows[i]) for name, rows in embeddings.items()},
-                boxes={name: rows[i] for name, rows in boxes.items()},
-                maps={key: _dense(rows[i]) for key, rows in maps.items()},
-                class_maps={name: _dense(rows[i]) for name, rows in class_maps.items()},
-                inputs={name: _dense(rows[i]) for name, rows in inputs.items()},
-            )
-            for i, place in enumerate(block)
-        }
+        rows = {name: rows[block] for name, rows in self.examples.rows.items()}
 
-    def _read_boxes(self, teacher: str, block: Block) -> list[RowBoxes]:
-        rows, output = self.examples.rows[teacher][block], self.boxes_of[teacher]
-        return read_boxes(self.store, teacher, output, rows, self.min_box_score)
+        def read(name: str, output: str) -> DenseRows | SparseRows:
+            return read_together(self.store, name, output, rows[name])
 
-    def _read(
-        self, output: str, teachers: Iterable[str], block: Block
-    ) -> dict[str, list[Dense | SparseLogits]]:
-        rows = self.examples.rows
-        return {
-            name: read_scattered(self.store, name, output, rows[name][block]) for name in teachers
-        }
+        return StoredTargets(
+            logits={name: read(name, "logits") for name in self.logits_of},
+            embeddings={name: _dense(read(name, "embedding")) for name in self.embeddings_of},
+            boxes={name: reader.read(rows[name]) for name, reader in self._box_readers.items()},
+            maps={(name, output): _dense(read(name, output)) for name, output in self.maps_of},
+            class_maps={name: _dense(read(name, CLASS_MAP)) for name in self.class_maps_of},
+            inputs={name: _dense(read(name, output)) for name, output in self.inputs.items()},
+        )
 
 
 class RowReader:
@@ -173,14 +189,15 @@ class RowReader:
         self, block: Block, waveforms: Mapping[int, Waveform | None]
     ) -> Mapping[int, StoredRow | None]:
         targets = self._targets.read(block)
-        rows: dict[int, StoredRow | None] = dict.fromkeys(block)
-        for place, waveform in waveforms.items():
-            rows[place] = StoredRow(waveform=waveform, targets=targets[place])
-        self._hold(rows)
+        rows = {
+            place: StoredRow(waveforms[place], targets, index) if place in waveforms else None
+            for index, place in enumerate(block)
+        }
+        sounds = (waveform.nbytes for waveform in waveforms.values() if waveform is not None)
+        self._hold(rows, targets.count_bytes() + sum(sounds))
         return rows
 
-    def _hold(self, rows: Mapping[int, StoredRow | None]) -> None:
-        size = sum(_num_bytes(row) for row in rows.values() if row is not None)
+    def _hold(self, rows: Mapping[int, StoredRow | None], size: int) -> None:
         if size <= self._memory_left:
             self._memory_left -= size
             self._held.update(rows)
@@ -189,81 +206,75 @@ class RowReader:
 def read_scattered(
     store: Store, producer: str, output: str, rows: npt.NDArray[np.int64]
 ) -> list[Dense | SparseLogits]:
+    """Those rows of an output, one by one; otherwise as ``read_together``."""
+    found = read_together(store, producer, output, rows)
+    if not isinstance(found, SparseRows):
+        return list(found)
+    return [
+        SparseLogits(values=values, ids=ids, lse=lse, temperatures=found.temperatures)
+        for values, ids, lse in zip(found.values, found.ids, found.lse, strict=True)
+    ]
+
+
+def read_together(
+    store: Store, producer: str, output: str, rows: npt.NDArray[np.int64]
+) -> DenseRows | SparseRows:
     """Those rows of an output, in the order asked for; neighbours are read together.
 
     Of an ``UNSEEN`` one zeros.
     """
-    found: dict[int, Dense | SparseLogits] = {}
-    wanted = set(rows.tolist())
-    if UNSEEN in wanted:
+    is_seen = rows != UNSEEN
+    wanted = np.unique(rows[is_seen])
+    runs: list[Sequence[Dense]] = []
+    temperatures: tuple[float, ...] = SPARSE_TEMPERATURES
+    for span in _spans(wanted, store.rows_per_shard):
+        read = store.read_rows(producer, output, int(span[0]), int(span[-1]) + 1)
+        if isinstance(read, SparseLogits):
+            temperatures = read.temperatures
+        runs.append([_take(array, span - span[0]) for array in _arrays(read)])
+    if not is_seen.all():
         spec = store.producer(producer).output(output)
-        found[UNSEEN] = np.zeros(spec.shape, spec.dtype)
-    for span in _spans(sorted(wanted - {UNSEEN}), store.rows_per_shard):
-        read = store.read_rows(producer, output, span[0], span[-1] + 1)
-        found.update((row, _copy_row(read, row - span[0])) for row in span)
-    return [found[row] for row in rows.tolist()]
+        runs.append([np.zeros((1, *each.shape), each.dtype) for each in stored_arrays(spec)])
+    places = np.where(is_seen, np.searchsorted(wanted, rows), len(wanted))
+    found = [_join(arrays, places) for arrays in zip(*runs, strict=True)]
+    if len(found) == 1:
+        return found[0]
+    values, ids, lse = found
+    return SparseRows(values=values, ids=ids, lse=lse, temperatures=temperatures)
 
 
-def read_boxes(
-    store: Store,
-    teacher: str,
-    output: str,
-    rows: npt.NDArray[np.int64],
-    min_score: float = 0.0,
-) -> list[RowBoxes]:
-    """The boxes of those rows, in the order asked for, of that score at least.
-
-    Of an ``UNSEEN`` one none.
-    """
-    found: dict[int, RowBoxes] = {UNSEEN: no_boxes()}
-    for span in _spans(sorted(set(rows.tolist()) - {UNSEEN}), store.rows_per_shard):
-        table = store.read_rows(teacher, output, span[0], span[-1] + 1)
-        found.update(zip(span, split_rows(table, span, min_score), strict=True))
-    return [found[row] for row in rows.tolist()]
+def _spans(rows: npt.NDArray[np.int64], rows_per_shard: int) -> list[npt.NDArray[np.int64]]:
+    """Runs of rows, which ascend, of one shard: a shard between two others may be missing."""
+    is_far = np.diff(rows) > MAX_GAP_ROWS
+    is_other = np.diff(rows // rows_per_shard) != 0
+    spans = np.split(rows, np.flatnonzero(is_far | is_other) + 1)
+    return [span for span in spans if len(span)]
 
 
-def _spans(rows: list[int], rows_per_shard: int) -> list[list[int]]:
-    """Runs of rows of one shard: a shard between two others may be missing."""
-    spans: list[list[int]] = []
-    for row in rows:
-        if spans and _are_near(spans[-1][-1], row, rows_per_shard):
-            spans[-1].append(row)
-        else:
-            spans.append([row])
-    return spans
+def _arrays(read: Dense | SparseLogits) -> tuple[Dense, ...]:
+    return (read.values, read.ids, read.lse) if isinstance(read, SparseLogits) else (read,)
 
 
-def _are_near(row: int, later: int, rows_per_shard: int) -> bool:
-    return later - row <= MAX_GAP_ROWS and later // rows_per_shard == row // rows_per_shard
+def _take(array: Dense, places: npt.NDArray[np.int64]) -> Dense:
+    """Those rows, which ascend; as they are if they are all."""
+    return array if len(places) == len(array) else array[places]
 
 
-def _copy_row(read: Dense | SparseLogits, index: int) -> Dense | SparseLogits:
-    # Copies, so that one row in a buffer does not keep its whole block in memory.
-    if not isinstance(read, SparseLogits):
-        return np.array(read[index])
-    return SparseLogits(
-        values=read.values[index].copy(),
-        ids=read.ids[index].copy(),
-        lse=read.lse[index].copy(),
-        temperatures=read.temperatures,
-    )
+def _join(runs: Sequence[Dense], places: npt.NDArray[np.int64]) -> DenseRows:
+    """The rows at those places of some runs of rows."""
+    if runs[0][:1].nbytes >= LARGE_ROW_BYTES:
+        rows = [row for run in runs for row in run]
+        # Copies, so that one row in a buffer does not keep its whole block in memory.
+        return [rows[place].copy() for place in places]
+    together = runs[0] if len(runs) == 1 else np.concatenate(runs)
+    is_in_order = np.array_equal(places, np.arange(len(together)))
+    return together if is_in_order else together[places]
 
 
-def _dense(row: Dense | SparseLogits) -> Dense:
-    assert not isinstance(row, SparseLogits)
-    return row
+def _dense(rows: DenseRows | SparseRows) -> DenseRows:
+    assert not isinstance(rows, SparseRows)
+    return rows
 
 
-def _num_bytes(row: StoredRow) -> int:
-    targets = row.targets
-    arrays = [*targets.embeddings.values(), *targets.inputs.values(), *targets.maps.values()]
-    arrays += targets.class_maps.values()
-    if row.waveform is not None:
-        arrays.append(row.waveform)
-    for logits in targets.logits.values():
-        if isinstance(logits, SparseLogits):
-            arrays += [logits.values, logits.ids, logits.lse]
-        else:
-            arrays.append(logits)
-    of_boxes = sum(boxes.num_bytes for boxes in targets.boxes.values())
-    return of_boxes + sum(array.nbytes for array in arrays)
+def _num_bytes(rows: DenseRows) -> int:
+    return rows.nbytes if isinstance(rows, np.ndarray) else sum(row.nbytes for row in rows)

@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from avkd.errors import CorpusError
 from avkd.pipeline.decoding.jobs import decode_jobs
 from avkd.pipeline.decoding.pool import DecodePool
 from avkd.pipeline.training.examples import Examples
@@ -41,7 +42,13 @@ class RecordedSound:
         clip_table = lru_cache(maxsize=SHARDS_HELD)(self._clips_of_shard)
         for block in blocks:
             rows = [int(row) for row in self.examples.clip_rows[block]]
-            clips = [clip_table(row // self.store.rows_per_shard)[row] for row in rows]
+            try:
+                clips = [clip_table(row // self.store.rows_per_shard)[row] for row in rows]
+            except KeyError as error:
+                raise CorpusError(
+                    f"row {error} of {self.store.url} was removed while a student learned from "
+                    "it; start a new run over what is left"
+                ) from None
             yield from decode_jobs(clips, self.policy, (), self.waveform)
 
     def _clips_of_shard(self, shard: int) -> Mapping[int, ClipRow]:

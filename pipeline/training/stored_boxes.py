@@ -1,8 +1,10 @@
 """The boxes that a detector stored, row by row, and those of a batch together.
 
-Conventions: n boxes of a row in the order of their steps, M boxes of a batch.
+A shard's boxes are one file, read once for many of its rows. Conventions: n boxes of a row in the
+order of their steps, M boxes of a batch.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from avkd.errors import InvalidValueError
+from avkd.pipeline.training.examples import UNSEEN
 from avkd.stages.detection.boxes import BoxTargets
 from avkd.storage.schema import OutputSpec, ProducerSpec
 from avkd.storage.store import Store
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 
 CORNERS = ("x_min", "y_min", "x_max", "y_max")
 UNIT = "fraction of the picture"
+EMPTY_BYTES = 600
+"""What four arrays take that hold nothing, about: most rows of a rare class are so."""
+LIMIT_BYTES = 1 << 26
+"""Of boxes that a reader keeps; those of the last shard it keeps in any case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +50,57 @@ class RowBoxes:
     def num_bytes(self) -> int:
         """The memory that they take."""
         arrays: tuple[npt.NDArray[Any], ...] = (self.steps, self.boxes, self.scores, self.classes)
-        return sum(array.nbytes for array in arrays)
+        return EMPTY_BYTES + sum(array.nbytes for array in arrays)
+
+
+class BoxReader:
+    """What one detector stored, of a score at least; the shards used last are kept."""
+
+    def __init__(
+        self,
+        store: Store,
+        teacher: str,
+        output: str,
+        min_score: float = 0.0,
+        limit_bytes: int = LIMIT_BYTES,
+    ) -> None:
+        """Nothing is read yet."""
+        self._store = store
+        self._teacher = teacher
+        self._output = output
+        self._min_score = min_score
+        self._bytes_left = limit_bytes
+        self._shards: OrderedDict[int, tuple[RowBoxes, ...]] = OrderedDict()
+
+    def read(self, rows: npt.NDArray[np.int64]) -> list[RowBoxes]:
+        """The boxes of those rows, in the order asked for; of an ``UNSEEN`` one none."""
+        return [no_boxes() if row == UNSEEN else self._find(row) for row in rows.tolist()]
+
+    def _find(self, row: int) -> RowBoxes:
+        shard, index = divmod(row, self._store.rows_per_shard)
+        if shard not in self._shards:
+            self._keep(shard, self._read_shard(shard))
+        self._shards.move_to_end(shard)
+        return self._shards[shard][index]
+
+    def _read_shard(self, shard: int) -> tuple[RowBoxes, ...]:
+        num_rows = self._store.rows_per_shard
+        rows = range(shard * num_rows, (shard + 1) * num_rows)
+        table = self._store.read_rows(self._teacher, self._output, rows.start, rows.stop)
+        return split_rows(table, rows, self._min_score)
+
+    def _keep(self, shard: int, boxes: tuple[RowBoxes, ...]) -> None:
+        self._shards[shard] = boxes
+        self._bytes_left -= _num_bytes(boxes)
+        while self._bytes_left < 0 and len(self._shards) > 1:
+            self._bytes_left += _num_bytes(self._shards.popitem(last=False)[1])
+
+
+def read_boxes(
+    store: Store, teacher: str, output: str, rows: npt.NDArray[np.int64], min_score: float = 0.0
+) -> list[RowBoxes]:
+    """The boxes of those rows, as a ``BoxReader`` gives them."""
+    return BoxReader(store, teacher, output, min_score).read(rows)
 
 
 def no_boxes() -> RowBoxes:
@@ -124,3 +181,7 @@ def gather_boxes(rows: Sequence[RowBoxes]) -> BoxTargets:
 
 def _listed(value: object) -> Sequence[object]:
     return value if isinstance(value, list | tuple) else (value,)
+
+
+def _num_bytes(boxes: tuple[RowBoxes, ...]) -> int:
+    return sum(row.num_bytes for row in boxes)

@@ -6,6 +6,7 @@ decode, put what was decoded where its timestamps say, resample, cut. Only a cli
 are in memory.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,22 +18,21 @@ from av.container import InputContainer
 from avkd.errors import MediaError
 from avkd.stages.media.container import (
     audio_stream,
-    declared_end_seconds,
     ffmpeg_errors,
-    measured_end_seconds,
     open_container,
 )
-from avkd.stages.media.native_sound import NativeSound, read_native
+from avkd.stages.media.lengths import declared_end_seconds, measured_end_seconds
+from avkd.stages.media.native_sound import NativeSound, Stretch, read_native
 from avkd.stages.media.probe import describe
 from avkd.stages.media.resampling import resample, resampling_window
+from avkd.stages.media.sampling import MISSING_TOLERANCE_SECONDS
+from avkd.stages.media.unreadable import shown
 from avkd.stages.types import WaveformFormat
-
-MISSING_TOLERANCE_SECONDS = 0.25
-"""Sound may end that much before the file says so: codecs round up to whole packets."""
-
 
 # Two packets of AAC. More than that beyond the declared end is sound, and the header is wrong.
 _LONGEST_PADDING_SECONDS = 0.1
+# Of bats; a header that claims more would have room made for what is not there.
+_HIGHEST_RATE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def read_waveform(
     with open_sound(path) as sound:
         read = sound.read(start_seconds, duration_seconds, waveform_format)
     if read.damage:
-        raise MediaError("partial", f"{path}: {read.damage}")
+        raise MediaError("partial", f"{shown(path)}: {read.damage}")
     return read.waveform
 
 
@@ -93,11 +93,17 @@ class SoundReader:
         """Note what ``container``, opened from ``path``, declares of its sound.
 
         Raises:
-            MediaError: ``no_audio``.
+            MediaError: ``no_audio``, or ``decode_error`` for a rate that cannot be.
         """
         stream = audio_stream(container)
         if stream is None or not stream.codec_context.sample_rate:
-            raise MediaError("no_audio", f"{path}: no sound in this file")
+            raise MediaError("no_audio", f"{shown(path)}: no sound in this file")
+        if stream.codec_context.sample_rate > _HIGHEST_RATE:
+            raise MediaError(
+                "decode_error",
+                f"{shown(path)}: sound of {stream.codec_context.sample_rate} samples a second is "
+                f"over the limit of {_HIGHEST_RATE}",
+            )
         self._path = path
         self._rate = stream.codec_context.sample_rate
         self._declared_end = declared_end_seconds(container, stream)
@@ -110,7 +116,8 @@ class SoundReader:
         """Read one clip's sound.
 
         Raises:
-            MediaError: ``decode_error`` when the file cannot be read on.
+            MediaError: ``decode_error`` when the file cannot be read on, ``no_audio`` when its
+                track of sound is empty.
         """
         num_samples = round(duration_seconds * waveform_format.sample_rate)
         first_sample = round(start_seconds * waveform_format.sample_rate)
@@ -123,10 +130,15 @@ class SoundReader:
         samples = samples[:, window.num_skipped : window.num_skipped + num_samples]
         end_seconds = start_seconds + duration_seconds
         missing = self._missing(native, start_seconds, end_seconds)
+        if not (missing or native.has_any):
+            raise self._emptiness(native)
+        span = start_seconds * self._rate, end_seconds * self._rate
+        is_behind_end = bool(missing) and native.end / self._rate <= start_seconds
+        is_in_gap = any(begin <= span[0] and span[1] <= end for begin, end in native.gaps)
         return SoundRead(
             waveform=_to_int16(samples, num_samples),
-            damage="; ".join(filter(None, (missing, _broken(native)))),
-            is_lost=bool(missing) and native.end / self._rate <= start_seconds,
+            damage="; ".join(filter(None, (missing, self._damage_within(native, *span)))),
+            is_lost=is_behind_end or is_in_gap,
         )
 
     def read_all(self, waveform_format: WaveformFormat) -> npt.NDArray[np.int16]:
@@ -138,14 +150,38 @@ class SoundReader:
         with ffmpeg_errors(self._path):
             native = read_native(self._path, 0, None, waveform_format)
         if not native.samples.shape[1]:
-            raise MediaError("decode_error", f"{self._path}: no sound can be decoded")
+            raise MediaError("decode_error", f"{shown(self._path)}: no sound can be decoded")
         damage = self._missing(native, 0.0, self._declared_end or self._end_of_recording())
-        if damage or native.num_broken:
-            raise MediaError("partial", f"{self._path}: {damage or _broken(native)}")
+        damage = damage or self._damage_within(native, 0.0, math.inf)
+        if damage:
+            raise MediaError("partial", f"{shown(self._path)}: {damage}")
         num_samples = round(self._without_padding(native.end) * waveform_format.sample_rate)
         return _to_int16(
             resample(native.samples, self._rate, waveform_format.sample_rate), num_samples
         )
+
+    def _emptiness(self, native: NativeSound) -> MediaError:
+        """Why there is no sound at all although nothing of it is said to be missing."""
+        if native.broken:
+            return MediaError(
+                "decode_error",
+                f"{shown(self._path)}: no sound can be decoded, "
+                f"{len(native.broken)} broken packets",
+            )
+        return MediaError(
+            "no_audio", f"{shown(self._path)}: the track of sound in this file is empty"
+        )
+
+    def _damage_within(self, native: NativeSound, start: float, stop: float) -> str:
+        """What is broken or missing between two native samples, in words; empty when nothing."""
+        gaps = [_overlap(gap, start, stop) for gap in native.gaps]
+        num_broken = sum(_overlap(packet, start, stop) > 0 for packet in native.broken)
+        found = []
+        if seconds := sum(gaps) / self._rate:
+            found.append(f"{seconds:.2f} s of sound are missing in between")
+        if num_broken:
+            found.append(f"{num_broken} broken packets of sound")
+        return "; ".join(found)
 
     def _without_padding(self, num_native: int) -> float:
         """Seconds of sound, without what a codec added to fill its last packet."""
@@ -171,7 +207,12 @@ class SoundReader:
             or declared <= start_seconds
         ):
             return ""
-        return f"sound ends at {got:.2f} s, the file declares {declared:.2f} s"
+        wanted = round((end_seconds - start_seconds) * self._rate)
+        lacking = round((min(end_seconds, declared) - max(got, start_seconds)) * self._rate)
+        return (
+            f"sound ends at {got:.2f} s, the file declares {declared:.2f} s: "
+            f"{lacking} of {wanted} samples missing"
+        )
 
     def _end_of_recording(self) -> float:
         if self._recording_end is None:
@@ -184,8 +225,8 @@ class SoundReader:
         return self._measured_end
 
 
-def _broken(native: NativeSound) -> str:
-    return f"{native.num_broken} broken packets of sound" if native.num_broken else ""
+def _overlap(stretch: Stretch, start: float, stop: float) -> float:
+    return max(0.0, min(stretch[1], stop) - max(stretch[0], start))
 
 
 def _to_int16(samples: npt.NDArray[np.float32], num_samples: int) -> npt.NDArray[np.int16]:

@@ -20,17 +20,23 @@ _GRACE_SECONDS = 0.5
 
 def main() -> None:
     """Answer requests until the pipe closes."""
-    # Ctrl-C at a terminal reaches the whole process group; only the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # These may reach the whole process group; only the parent decides what they mean.
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     replies = _keep_stdout()
     # Heavy imports come after the line above, so that nothing can be interrupted in them.
-    from avkd.stages.media import serving
+    from avkd.stages.media import limits, serving
 
     _silence(sys.stderr.fileno())
     serving.greet(replies)
     requests = _requests_until_closed(sys.stdin.buffer)
     while (request := requests.get()) is not None:
-        serving.answer(request, replies)
+        try:
+            serving.answer(request, replies)
+        except MemoryError:
+            # Not even a reply can be written: the exit code has to say it.
+            os._exit(limits.OUT_OF_MEMORY_CODE)
 
 
 def _keep_stdout() -> BinaryIO:
@@ -57,15 +63,28 @@ def _requests_until_closed(pipe: BinaryIO) -> "queue.SimpleQueue[Request | None]
 
 
 def _read_requests(pipe: BinaryIO, requests: "queue.SimpleQueue[Request | None]") -> None:
-    from avkd.stages.media.local_files import remove_copies
+    from avkd.stages.media.limits import OUT_OF_MEMORY_CODE
+    from avkd.stages.media.local_files import OWNER_VARIABLE, remove_copies
+    from avkd.stages.media.shared_region import given_region
     from avkd.stages.media.wire import read_message
 
-    while (message := read_message(pipe)) is not None:
-        requests.put(message[0])
-    requests.put(None)
-    time.sleep(_GRACE_SECONDS)
-    remove_copies(os.getpid())
-    os._exit(0)
+    code = 1
+    try:
+        while (message := read_message(pipe)) is not None:
+            if message[0]["kind"] != "taken":
+                requests.put(message[0])
+            elif (region := given_region()) is not None:
+                region.note_taken()
+        code = 0
+        requests.put(None)
+        time.sleep(_GRACE_SECONDS)
+        if owner := os.environ.get(OWNER_VARIABLE):
+            remove_copies(owner)
+    except MemoryError:
+        code = OUT_OF_MEMORY_CODE
+    finally:
+        # A child that hears nothing more must not stay.
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The clips of one decode job, one after the other."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import TypeVar, cast
@@ -9,12 +9,13 @@ import numpy as np
 
 from avkd.errors import MediaError
 from avkd.stages.media.audio import SoundReader, open_sound
-from avkd.stages.media.container import open_container, video_stream
-from avkd.stages.media.frames import FrameReader, open_frames, read_pictures
-from avkd.stages.media.local_files import local_file
-from avkd.stages.media.pyav_reader import GRAY16_FORMATS
+from avkd.stages.media.frames import FrameReader, read_pictures
+from avkd.stages.media.kept_reader import lend_frames
+from avkd.stages.media.limits import lack_of_memory
+from avkd.stages.media.local_files import is_local, local_file
+from avkd.stages.media.unreadable import in_a_line
 from avkd.stages.media.wire import ClipRequest, DecodeJob
-from avkd.stages.types import DecodedClip, Pixels, RowStatus
+from avkd.stages.types import DecodedClip, DecodedSound, RowStatus, WaveformFormat
 
 _T = TypeVar("_T")
 
@@ -27,10 +28,18 @@ def decode_clips(job: DecodeJob) -> Iterator[DecodedClip]:
         if job.frame_formats:
             pixels = job.frame_formats[0].pixels
             pictures = _or_error(
-                lambda: files.open(job.frame_stream, "no_video", lambda p: _open(p, pixels))
+                lambda: files.open(
+                    job.frame_stream,
+                    "no_video",
+                    lambda path, is_own: lend_frames(
+                        path, pixels, job.decoder, *_span(job.clips), may_keep=is_own
+                    ),
+                )
             )
         if job.waveform:
-            sound = _or_error(lambda: files.open(job.audio_stream, "no_audio", open_sound))
+            sound = _or_error(
+                lambda: files.open(job.audio_stream, "no_audio", lambda path, _: open_sound(path))
+            )
         for clip in job.clips:
             decoded = DecodedClip(clip_id=clip.clip_id)
             if pictures is not None:
@@ -40,21 +49,11 @@ def decode_clips(job: DecodeJob) -> Iterator[DecodedClip]:
             yield decoded
 
 
-def _open(path: str, pixels: Pixels) -> AbstractContextManager[FrameReader]:
-    """The pictures of a job; where 8 bits are asked for, not the upper ones of 16.
-
-    Heat or depth in its own units is nearly one shade in these.
-    """
-    if pixels == "rgb24":
-        with open_container(path) as container:
-            stream = video_stream(container)
-            if stream is not None and stream.codec_context.pix_fmt in GRAY16_FORMATS:
-                raise MediaError(
-                    "decode_error",
-                    f"{path}: pictures are 16-bit gray; say which range to show, as "
-                    "--stream STREAM:LOW:HIGH",
-                )
-    return open_frames(path, pixels)
+def _span(clips: Sequence[ClipRequest]) -> tuple[float, float]:
+    """When the first of some clips begins and the last ends."""
+    if not clips:
+        return 0.0, 0.0
+    return clips[0].start_seconds, clips[-1].start_seconds + clips[-1].duration_seconds
 
 
 class _Files:
@@ -69,14 +68,16 @@ class _Files:
         self,
         stream: str,
         missing: RowStatus,
-        open_reader: Callable[[str], AbstractContextManager[_T]],
+        open_reader: Callable[[str, bool], AbstractContextManager[_T]],
     ) -> _T:
         uri = self._streams.get(stream)
         if uri is None:
             raise MediaError(missing, f"the corpus names no {stream!r} stream of this recording")
         if uri not in self._paths:
             self._paths[uri] = self._opened.enter_context(local_file(uri))
-        return self._opened.enter_context(open_reader(self._paths[uri]))
+        # A copy is gone with the job.
+        is_own = is_local(uri)
+        return self._opened.enter_context(open_reader(self._paths[uri], is_own))
 
 
 def _or_error(read: Callable[[], _T]) -> _T | MediaError:
@@ -84,9 +85,11 @@ def _or_error(read: Callable[[], _T]) -> _T | MediaError:
         return read()
     except MediaError as error:
         return error
+    except MemoryError:
+        return MediaError("decode_error", lack_of_memory())
     # A decoder may raise anything on a hostile file: it costs the clip, not the job.
     except Exception as error:
-        return MediaError("decode_error", f"{type(error).__name__}: {error}")
+        return MediaError("decode_error", in_a_line(error))
 
 
 def _with_pictures(
@@ -94,7 +97,10 @@ def _with_pictures(
 ) -> DecodedClip:
     if isinstance(reader, MediaError):
         return replace(decoded, frames_status=_status(reader), frames_reason=reader.reason)
-    read = _or_error(lambda: read_pictures(reader, clip.instants, job.frame_formats))
+    end_seconds = clip.start_seconds + clip.duration_seconds
+    read = _or_error(
+        lambda: read_pictures(reader, clip.instants, job.frame_formats, until_seconds=end_seconds)
+    )
     if isinstance(read, MediaError):
         return replace(decoded, frames_status=_status(read), frames_reason=read.reason)
     if read.num_frames == 0:
@@ -111,26 +117,39 @@ def _with_pictures(
 def _with_sound(
     decoded: DecodedClip, reader: SoundReader | MediaError, clip: ClipRequest, job: DecodeJob
 ) -> DecodedClip:
-    waveform_format = job.waveform
-    assert waveform_format is not None, "there is no reader without a format"
+    assert job.waveform is not None, "there is no reader without a format"
     if isinstance(reader, MediaError):
         return replace(decoded, waveform_status=_status(reader), waveform_reason=reader.reason)
+    first = _read_sound(reader, clip, job.waveform, job.clip_seconds)
+    # Each format is read anew: where a reading begins follows from its rate, and a decoder's last
+    # bits from where it began. Samples of one must not depend on who else listens.
+    more = {each: _read_sound(reader, clip, each, job.clip_seconds) for each in job.more_waveforms}
+    return replace(
+        decoded,
+        waveform_status=first.status,
+        waveform_reason=first.reason,
+        waveform=first.waveform,
+        more_sound=more,
+    )
+
+
+def _read_sound(
+    reader: SoundReader, clip: ClipRequest, waveform_format: WaveformFormat, clip_seconds: float
+) -> DecodedSound:
+    """The sound of a clip, laid into a full one."""
     read = _or_error(
         lambda: reader.read(clip.start_seconds, clip.duration_seconds, waveform_format)
     )
     if isinstance(read, MediaError):
-        return replace(decoded, waveform_status=_status(read), waveform_reason=read.reason)
+        return DecodedSound(status=_status(read), reason=read.reason)
     if read.is_lost:
-        return replace(decoded, waveform_status="too_short", waveform_reason=read.damage)
-    num_samples = round(job.clip_seconds * waveform_format.sample_rate)
+        return DecodedSound(status="too_short", reason=read.damage)
+    num_samples = round(clip_seconds * waveform_format.sample_rate)
     waveform = np.zeros((len(read.waveform), num_samples), dtype=np.int16)
     kept = read.waveform[:, :num_samples]
     waveform[:, : kept.shape[1]] = kept
-    return replace(
-        decoded,
-        waveform_status="partial" if read.damage else "ok",
-        waveform_reason=read.damage,
-        waveform=waveform,
+    return DecodedSound(
+        status="partial" if read.damage else "ok", reason=read.damage, waveform=waveform
     )
 
 

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.stream import Disposition, Stream
 
 from avkd.errors import MediaError
+from avkd.stages.media.limits import lack_of_memory, limits_in_force
+from avkd.stages.media.progress import note_progress
+from avkd.stages.media.unreadable import refuse_special_file, shown, tell_what_it_is
 
 # Files that name other files (playlists, ffconcat, image sequences, SDP) are not on the list: a
 # corpus must not be able to make a worker read something else. FFmpeg looks at content, not suffix.
@@ -34,16 +37,18 @@ def open_container(path: str) -> Iterator[InputContainer]:
     Raises:
         MediaError: ``decode_error``, also for what FFmpeg raises inside the ``with``.
     """
-    if not Path(path).is_file():
-        raise MediaError("decode_error", f"{path}: no such file")
-    with (
-        ffmpeg_errors(path),
-        # Absolute, because a relative name with a colon would be taken for a protocol.
-        av.open(
-            str(Path(path).absolute()), options=_OPTIONS, metadata_errors="ignore"
-        ) as container,
-    ):
+    refuse_special_file(path)
+    with ffmpeg_errors(path), _open(path) as container:
         yield container
+
+
+def _open(path: str) -> InputContainer:
+    try:
+        # Absolute, because a relative name with a colon would be taken for a protocol.
+        return av.open(str(Path(path).absolute()), options=_OPTIONS, metadata_errors="ignore")
+    except (InvalidDataError, ArgumentError) as error:
+        what = tell_what_it_is(path) or str(error.strerror)
+        raise MediaError("decode_error", f"{shown(path)}: {what}") from error
 
 
 @contextmanager
@@ -51,9 +56,11 @@ def ffmpeg_errors(path: str) -> Iterator[None]:
     """Turn what FFmpeg raises into a MediaError that names the file in one line."""
     try:
         yield
+    except MemoryError as error:
+        raise MediaError("decode_error", f"{shown(path)}: {lack_of_memory()}") from error
     except (FFmpegError, EOFError, OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise MediaError("decode_error", f"{path}: {what.splitlines()[0]}") from error
+        raise MediaError("decode_error", f"{shown(path)}: {what.splitlines()[0]}") from error
 
 
 def video_stream(container: InputContainer) -> av.VideoStream | None:
@@ -63,6 +70,21 @@ def video_stream(container: InputContainer) -> av.VideoStream | None:
         return None
     # Without a decoder in this build of FFmpeg there is no picture either.
     return stream if stream.codec_context is not None else None
+
+
+def refuse_large_pictures(path: str, width: int, height: int) -> None:
+    """Refuse pictures that are larger than the limit, before room is made for one.
+
+    Raises:
+        MediaError: ``decode_error``.
+    """
+    num_pixels = limits_in_force().num_pixels
+    if width * height > num_pixels:
+        raise MediaError(
+            "decode_error",
+            f"{shown(path)}: pictures of {width} x {height} are over the limit of "
+            f"{num_pixels} pixels",
+        )
 
 
 def audio_stream(container: InputContainer) -> av.AudioStream | None:
@@ -79,46 +101,20 @@ def zero_seconds(container: InputContainer) -> float:
     return 0.0 if -_LONGEST_CODEC_DELAY_SECONDS < start < 0 else start
 
 
-def declared_end_seconds(container: InputContainer, stream: Stream) -> float | None:
-    """When the stream ends on the recording's clock, if the container says so for the stream."""
-    if stream.duration is not None and stream.time_base is not None:
-        end = (stream.start_time or 0) + stream.duration
-        return float(end * stream.time_base) - zero_seconds(container)
-    return _tagged_duration_seconds(stream)
-
-
-def _tagged_duration_seconds(stream: Stream) -> float | None:
-    # Matroska keeps no duration of a stream; FFmpeg's muxer writes it as a tag, 00:00:10.381000000.
-    parts = stream.metadata.get("DURATION", "").split(":")
-    try:
-        hours, minutes, seconds = (float(part) for part in parts)
-    except ValueError:
-        return None
-    return 3600 * hours + 60 * minutes + seconds
-
-
-def measured_end_seconds(path: str) -> float:
-    """When the last packet of any stream ends on the recording's clock; reads the whole file."""
-    with open_container(path) as container:
-        streams = [found for found in (video_stream(container), audio_stream(container)) if found]
-        ends = {stream.index: zero_seconds(container) for stream in streams}
-        for packet in readable_packets(container, streams):
-            # Bare streams have no times, only packets one after the other.
-            start, index = packet.pts, packet.stream_index
-            unit = float(packet.time_base or 0)
-            begin = ends[index] if start is None else start * unit
-            ends[index] = max(ends[index], begin + (packet.duration or 0) * unit)
-        return max(ends.values(), default=0.0) - zero_seconds(container)
-
-
 def readable_packets(
     container: InputContainer, streams: Iterable[Stream]
 ) -> Iterator["av.Packet[Stream]"]:
-    """The packets up to the end or to where the file breaks off, the empty flushing one as well."""
+    """The packets up to the end or to where the file breaks off, the empty flushing one as well.
+
+    Without ``streams``, those of all streams.
+    """
     packets = container.demux(*streams)
     while True:
         try:
             packet = next(packets)
+        except MemoryError:
+            raise
         except (StopIteration, FFmpegError, EOFError, OSError):
             return
+        note_progress()
         yield packet

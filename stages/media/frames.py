@@ -1,8 +1,6 @@
-"""Pictures of a recording at given instants.
+"""Pictures of a recording at given instants, scaled to what looks at them.
 
-Two readers give the same pictures: decord, near the cost of decoding alone, where an independent
-look at the packets vouches for its index; PyAV, front to back, everywhere else. Which one serves a
-file depends on the file alone, so that the pictures do as well. 16-bit gray is PyAV's.
+``open_reader`` is where it is chosen who decodes them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,19 +11,22 @@ from typing import Protocol
 import numpy as np
 
 from avkd.errors import MediaError
-from avkd.stages.media.decord_reader import DecordFailedError, DecordReader
+from avkd.stages.media.decord_reader import open_if_believed
+from avkd.stages.media.file_look import look_at_file
 from avkd.stages.media.pyav_reader import PyavReader
-from avkd.stages.media.scaling import scale_picture
-from avkd.stages.types import FrameFormat, Pictures, Pixels
+from avkd.stages.media.scaling import scale_to_formats
+from avkd.stages.media.unreadable import shown
+from avkd.stages.types import DecoderName, FrameFormat, Pictures, Pixels
 
 
 class FrameReader(Protocol):
     """An open recording that is asked for pictures in the order of time."""
 
-    def read(self, instants: Sequence[float]) -> Iterator[Pictures | None]:
+    def read(self, instants: Sequence[float], *, anew: bool = False) -> Iterator[Pictures | None]:
         """The native upright picture (h, w, channels) on screen at each ascending instant.
 
-        None where the recording has ended. A picture that repeats is the same object.
+        None where the recording has ended. A picture that repeats is the same object. ``anew``
+        reads as if nothing had been read before.
         """
         ...
 
@@ -33,8 +34,12 @@ class FrameReader(Protocol):
         """When the last picture leaves the screen, once that is known."""
         ...
 
-    def num_damaged(self) -> int:
-        """How many packets or pictures could not be decoded whole so far."""
+    def num_damaged(self, first_seconds: float, last_seconds: float) -> int:
+        """How many packets or pictures that a span leans on are known not to be whole."""
+        ...
+
+    def shortfall(self, until_seconds: float) -> str:
+        """What of the pictures until then the file declares and lacks, in words."""
         ...
 
     def close(self) -> None:
@@ -67,40 +72,68 @@ def read_frames(
     with open_frames(path, formats[0].pixels) as reader:
         pictures = read_pictures(reader, instants, formats)
     if pictures.num_frames < len(instants):
-        raise MediaError("partial", f"{path}: {pictures.damage}")
+        raise MediaError("partial", f"{shown(path)}: {pictures.damage}")
     return pictures.frames
 
 
 def read_pictures(
-    reader: FrameReader, instants: Sequence[float], formats: Sequence[FrameFormat]
+    reader: FrameReader,
+    instants: Sequence[float],
+    formats: Sequence[FrameFormat],
+    *,
+    until_seconds: float = 0.0,
 ) -> PicturesRead:
-    """Read and scale the pictures of one clip, up to where the recording ends."""
-    frames: dict[FrameFormat, Pictures] = {
-        each: np.zeros((len(instants), *each.picture_shape), each.dtype) for each in formats
-    }
-    num_damaged_before = reader.num_damaged()
-    num_frames, last = 0, None
-    for number, picture in enumerate(reader.read(instants)):
-        if picture is None:
-            break
-        for frame_format, array in frames.items():
-            same = picture is last
-            array[number] = array[number - 1] if same else scale_picture(picture, frame_format)
-        num_frames, last = number + 1, picture
-    damage = _damage(reader, instants, num_frames, reader.num_damaged() - num_damaged_before)
+    """Read and scale the pictures of one clip, up to where the recording ends.
+
+    Args:
+        reader: of the recording.
+        instants: ascending, and after those of the clips before.
+        formats: to scale to.
+        until_seconds: the end of the clip: a file that breaks off between its last instant and
+            there is short as well.
+    """
+    frames, num_frames = _scaled(reader.read(instants), len(instants), formats)
+    if len(instants) and reader.num_damaged(instants[0], instants[-1]):
+        # What a decoder makes of broken pictures depends on all those before.
+        frames, num_frames = _scaled(reader.read(instants, anew=True), len(instants), formats)
+    damage = _damage(reader, instants, num_frames, until_seconds)
     return PicturesRead(frames=frames, num_frames=num_frames, damage=damage)
 
 
+def _scaled(
+    pictures: Iterator[Pictures | None], num_pictures: int, formats: Sequence[FrameFormat]
+) -> tuple[dict[FrameFormat, Pictures], int]:
+    """The pictures up to the first that is None, scaled, and their number."""
+    frames: dict[FrameFormat, Pictures] = {
+        each: np.zeros((num_pictures, *each.picture_shape), each.dtype) for each in formats
+    }
+    num_frames, last = 0, None
+    for number, picture in enumerate(pictures):
+        if picture is None:
+            break
+        if picture is last:
+            for array in frames.values():
+                array[number] = array[number - 1]
+        else:
+            for frame_format, scaled in scale_to_formats(picture, formats):
+                frames[frame_format][number] = scaled
+        num_frames, last = number + 1, picture
+    return frames, num_frames
+
+
 def _damage(
-    reader: FrameReader, instants: Sequence[float], num_frames: int, num_damaged: int
+    reader: FrameReader, instants: Sequence[float], num_frames: int, until_seconds: float
 ) -> str:
     found = []
+    num_damaged = reader.num_damaged(instants[0], instants[-1]) if len(instants) else 0
     if num_frames < len(instants):
         found.append(
             f"pictures end at {reader.end_seconds() or 0.0:.2f} s: "
             f"{len(instants) - num_frames} of {len(instants)} missing, "
             f"the last wanted at {instants[-1]:.2f} s"
         )
+    elif short := reader.shortfall(until_seconds):
+        found.append(short)
     if num_damaged:
         found.append(f"{num_damaged} damaged pictures on the way")
     return "; ".join(found)
@@ -108,42 +141,48 @@ def _damage(
 
 @contextmanager
 def open_frames(path: str, pixels: Pixels = "rgb24") -> Iterator[FrameReader]:
-    """Open a recording's pictures with the reader that its timestamps allow.
+    """Open a recording's pictures.
 
     Raises:
         MediaError: ``no_video`` or ``decode_error``, also for ``gray16`` pictures that are none.
     """
-    reader: FrameReader = _TrustedReader(path) if pixels == "rgb24" else PyavReader(path, pixels)
+    reader = open_reader(path, pixels)
     try:
         yield reader
     finally:
         reader.close()
 
 
-class _TrustedReader:
-    """decord until it fails on this file, PyAV from then on."""
+def open_reader(path: str, pixels: Pixels, decoder: DecoderName = "pyav") -> FrameReader:
+    """Open a recording's pictures; the caller closes the reader.
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._reader: FrameReader = DecordReader.open_if_sound(path) or PyavReader(path)
+    Args:
+        path: of the file.
+        pixels: to give.
+        decoder: of 8-bit pictures, where it can be believed.
 
-    def read(self, instants: Sequence[float]) -> Iterator[Pictures | None]:
-        done = 0
-        try:
-            for picture in self._reader.read(instants):
-                yield picture
-                done += 1
-        except DecordFailedError:
-            # PyAV says what is wrong with the file, and reads around it.
-            self._reader.close()
-            self._reader = PyavReader(self._path)
-            yield from self._reader.read(instants[done:])
+    Raises:
+        MediaError: as ``open_frames``.
+    """
+    if pixels == "gray16":
+        return PyavReader(path, pixels)
+    keys = look_at_file(path).keys
+    if decoder == "decord" and keys is not None and (reader := open_if_believed(path)) is not None:
+        return reader
+    return PyavReader(path, pixels, keys=keys)
 
-    def end_seconds(self) -> float | None:
-        return self._reader.end_seconds()
 
-    def num_damaged(self) -> int:
-        return self._reader.num_damaged()
+def refuse_gray16(path: str) -> None:
+    """Refuse 16-bit gray pictures where 8 bits are asked for.
 
-    def close(self) -> None:
-        self._reader.close()
+    Not their upper bits: heat or depth in its own units is nearly one shade in these.
+
+    Raises:
+        MediaError: ``decode_error``, also when the file is no media file.
+    """
+    if look_at_file(path).is_gray16:
+        raise MediaError(
+            "decode_error",
+            f"{shown(path)}: pictures are 16-bit gray; say which range to show, as "
+            "--stream STREAM:LOW:HIGH",
+        )

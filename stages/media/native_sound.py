@@ -1,13 +1,16 @@
 """Decoded sound of a span at the file's own rate, laid out by its timestamps."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 
 from avkd.errors import MediaError
 from avkd.stages.media.container import (
@@ -16,6 +19,7 @@ from avkd.stages.media.container import (
     readable_packets,
     zero_seconds,
 )
+from avkd.stages.media.file_identity import FileIdentity, KnownFiles, identify
 from avkd.stages.types import WaveformFormat
 
 # What decoders need to settle after a jump: MP3 looks back 10 frames, Opus 80 ms.
@@ -24,8 +28,12 @@ _PREROLL_SECONDS = 0.5
 _LONGER_PREROLL_SECONDS = 10.0
 # Timestamps wander by a millisecond in Matroska; a gap of that length is one.
 _GAP_SECONDS = 0.1
+# Codecs for speech send a packet every 0.4 s while nobody speaks.
+_LONGEST_PAUSE_SECONDS = 0.5
 
 Samples = npt.NDArray[np.float32]
+Stretch: TypeAlias = tuple[float, float]
+"""First native sample and the one after the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +43,15 @@ class NativeSound:
     samples: Samples
     """(num_channels, stop - start) in [-1, 1]."""
     end: int
-    """The native sample after the last that was decoded; 0 when none was."""
+    """The native sample after the last that was decoded, on the way as well; 0 when none was."""
     reached_end: bool
     """Whether the stream ended before the span did."""
-    num_broken: int
+    broken: Sequence[Stretch]
+    """Packets that could not be decoded."""
+    gaps: Sequence[Stretch]
+    """Where nothing is between one sample and the next, for too long to be a pause."""
+    has_any: bool
+    """Whether any sound at all was decoded on the way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +63,10 @@ class _Piece:
     samples: Samples
 
 
+_endings: KnownFiles[NativeSound] = KnownFiles()
+"""What was found where all sound of a file lies before the span that was asked for."""
+
+
 def read_native(
     path: str, start: int, stop: int | None, waveform_format: WaveformFormat
 ) -> NativeSound:
@@ -58,6 +75,27 @@ def read_native(
     Raises:
         MediaError: ``decode_error`` when the file lacks channels that are asked for.
     """
+    identity = identify(path)
+    ending = _endings.get(identity)
+    if ending is None or stop is None or not _is_behind(ending, start, stop):
+        return _read(path, start, stop, waveform_format, identity)
+    # That took a reading of the whole file, and so would this.
+    silence = np.zeros((waveform_format.num_channels, stop - start), dtype=np.float32)
+    return replace(ending, samples=silence)
+
+
+def _is_behind(ending: NativeSound, start: int, stop: int) -> bool:
+    """Whether a reading of a span would meet all that is known of the file, and nothing else."""
+    return ending.end <= start and all(begin < stop for begin, _ in ending.broken)
+
+
+def _read(
+    path: str,
+    start: int,
+    stop: int | None,
+    waveform_format: WaveformFormat,
+    identity: FileIdentity | None,
+) -> NativeSound:
     for preroll in (_PREROLL_SECONDS, _LONGER_PREROLL_SECONDS, None):
         # A decoder keeps something of all it has decoded (AAC the state of its noise), even over a
         # jump: a new one each time makes a clip's samples depend on the clip alone.
@@ -68,13 +106,18 @@ def read_native(
             break
     tolerance = reading.time_base_samples / 2
     runs = _runs(pieces, tolerance, _GAP_SECONDS * reading.rate)
-    end = max((first + samples.shape[1] for first, samples in runs), default=0)
-    return NativeSound(
+    end = max((first + samples.shape[1] for first, samples in runs), default=reading.end)
+    native = NativeSound(
         samples=_lay_out(runs, start, end if stop is None else stop, waveform_format.num_channels),
         end=end,
         reached_end=reading.reached_end,
-        num_broken=reading.num_broken,
+        broken=reading.broken,
+        gaps=reading.gaps,
+        has_any=reading.has_any,
     )
+    if not pieces and reading.is_from_start and reading.reached_end:
+        _endings.note(identity, replace(native, samples=native.samples[:, :0]))
+    return native
 
 
 class _Reading:
@@ -92,7 +135,11 @@ class _Reading:
         self.time_base_samples = float(self._unit) * self.rate
         self.is_from_start = False
         self.reached_end = True
-        self.num_broken = 0
+        self.broken: list[Stretch] = []
+        self.gaps: list[Stretch] = []
+        self.has_any = False
+        self.end = 0
+        self._last_end: float | None = None
 
     def pieces(self, start: int, stop: int | None, preroll: float | None) -> list[_Piece]:
         """The pieces that touch the span, after a jump to ``preroll`` before it."""
@@ -100,29 +147,36 @@ class _Reading:
         # The first piece after a jump lacks what its decoder would have kept from before.
         is_settled = self.is_from_start
         pieces: list[_Piece] = []
-        for piece in self._decode():
+        for piece in self._decode(stop):
+            self.has_any = True
+            self._note_place(piece)
             if stop is not None and piece.position >= stop:
                 self.reached_end = False
                 break
             if is_settled and piece.position + piece.samples.shape[1] > start:
                 pieces.append(piece)
-            elif not self.is_from_start:
-                # A jump into the middle of a packet breaks it; that is not the file's fault.
-                self.num_broken = 0
             is_settled = True
         return pieces
+
+    def _note_place(self, piece: _Piece) -> None:
+        last_end, self._last_end = self._last_end, piece.position + piece.samples.shape[1]
+        self.end = max(self.end, round(self._last_end))
+        if last_end is not None and piece.position - last_end > _LONGEST_PAUSE_SECONDS * self.rate:
+            self.gaps.append((last_end, piece.position))
 
     def _jump(self, start: int, preroll: float | None) -> None:
         target = 0.0 if preroll is None else start / self.rate - preroll
         self.is_from_start = target <= 0
         if not self.is_from_start:
-            self._container.seek(int((target + self._zero) / self._unit), stream=self._stream)
+            # A track without a packet cannot be searched; it is read from the start in the end.
+            with suppress(FFmpegError):
+                self._container.seek(int((target + self._zero) / self._unit), stream=self._stream)
 
-    def _decode(self) -> Iterator[_Piece]:
+    def _decode(self, stop: int | None) -> Iterator[_Piece]:
         # Packed: PyAV counts nine planes in a planar frame of eight channels, and reads past them.
         packed = av.AudioResampler(format="flt")
         unit, position = float(self._unit), 0.0
-        for frame in self._decoded_frames():
+        for frame in self._decoded_frames(stop):
             if frame.sample_rate != self.rate:
                 raise MediaError("decode_error", f"sound changes its rate to {frame.sample_rate}")
             if frame.pts is not None:
@@ -133,16 +187,28 @@ class _Reading:
                 yield _Piece(position=position, samples=samples)
                 position += samples.shape[1]
 
-    def _decoded_frames(self) -> Iterator[av.AudioFrame]:
+    def _decoded_frames(self, stop: int | None) -> Iterator[av.AudioFrame]:
         for packet in readable_packets(self._container, [self._stream]):
             try:
                 frames = packet.decode()
+            except MemoryError:
+                raise
             except (FFmpegError, EOFError):
-                self.num_broken += 1
+                self.broken.append(self._place(packet))
+                if stop is not None and self.broken[-1][0] >= stop:
+                    self.reached_end = False
+                    return
                 continue
             for frame in frames:
                 if isinstance(frame, av.AudioFrame) and frame.samples:
                     yield frame
+
+    def _place(self, packet: "Packet[Any]") -> Stretch:
+        if packet.pts is None:
+            begin = self._last_end or 0.0
+        else:
+            begin = (packet.pts * float(self._unit) - self._zero) * self.rate
+        return begin, begin + max(1.0, (packet.duration or 0) * float(self._unit) * self.rate)
 
 
 def choose_channels(samples: Samples, waveform_format: WaveformFormat) -> Samples:

@@ -22,6 +22,9 @@ SAME_INSTANT_SECONDS = 1e-6
 END_TOLERANCE_SECONDS = 0.05
 """How long after the end of its last frame a recording still shows it."""
 
+MISSING_TOLERANCE_SECONDS = 0.25
+"""A stream may end that much before the file says so: codecs round up to whole packets."""
+
 
 def cut_recording(duration_seconds: float, policy: ClipPolicy) -> tuple[ClipSpan, ...]:
     """Cut a recording into clips that follow one another from 0 without gap or overlap.

@@ -1,5 +1,7 @@
 """Native pictures to the size a teacher wants."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -18,22 +20,43 @@ def scale_picture(picture: Pictures, frame_format: FrameFormat) -> Pictures:
     BICUBIC), from the native picture always, so that one teacher's pictures do not depend on
     another's.
     """
-    scaled_height, scaled_width = _scaled_size(picture.shape[0], picture.shape[1], frame_format)
-    resize = _take_nearest if frame_format.resampling == "nearest" else _resize
-    scaled = resize(picture, scaled_height, scaled_width)
-    top = round((scaled_height - frame_format.height) / 2)
-    left = round((scaled_width - frame_format.width) / 2)
-    return scaled[top : top + frame_format.height, left : left + frame_format.width].copy()
+    ((_, scaled),) = scale_to_formats(picture, [frame_format])
+    return scaled.copy()
 
 
-def _resize(picture: Pictures, height: int, width: int) -> Pictures:
-    if picture.dtype == np.uint8:
-        return np.asarray(
-            Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+def scale_to_formats(
+    picture: Pictures, formats: Sequence[FrameFormat]
+) -> Iterator[tuple[FrameFormat, Pictures]]:
+    """Scale one native picture to each format, as ``scale_picture`` does; gives views."""
+    image: Image.Image | None = None
+    for frame_format in formats:
+        height, width = _scaled_size(picture.shape[0], picture.shape[1], frame_format)
+        if frame_format.resampling == "nearest":
+            scaled = _take_nearest(picture, height, width)
+        else:
+            # Pillow copies the picture, once for all formats.
+            image = _to_image(picture) if image is None else image
+            scaled = _resize(image, height, width)
+        top = round((height - frame_format.height) / 2)
+        left = round((width - frame_format.width) / 2)
+        yield (
+            frame_format,
+            scaled[top : top + frame_format.height, left : left + frame_format.width],
         )
-    # Pillow's own 16-bit mode truncates; beyond an edge the cubic overshoots.
-    levels = Image.fromarray(picture[..., 0].astype(np.float32))
-    resized = np.asarray(levels.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _to_image(picture: Pictures) -> Image.Image:
+    if picture.dtype == np.uint8:
+        return Image.fromarray(picture)
+    # Pillow's own 16-bit mode truncates.
+    return Image.fromarray(picture[..., 0].astype(np.float32))
+
+
+def _resize(image: Image.Image, height: int, width: int) -> Pictures:
+    resized = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+    if image.mode != "F":
+        return resized
+    # Beyond an edge the cubic overshoots.
     whole = np.rint(np.clip(resized, 0, _WHITE))
     return np.asarray(whole, np.uint16)[..., None]
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,13 @@ import numpy.typing as npt
 from avkd.errors import InvalidValueError
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import FrameFormat, TeacherOutput
+from avkd.stages.views import ViewSettings
 
 EXTRACTION_VERSION = 1
 TORCH_CPU_THREADS = 1
 """torch's bits on a CPU depend on it, so it is fixed; workers are processes, not threads."""
 
+Unit: TypeAlias = Literal["frame", "step", "clip"]
 Predictions: TypeAlias = Mapping[str, npt.NDArray[np.float32 | np.uint8]]
 """Output name to (batch_size, *shape of the output): uint8 where the output is, else float32; boxes
 too (``types.TeacherOutput``)."""
@@ -52,7 +54,24 @@ class TeacherDeclaration:
     fingerprint: Mapping[str, object]
     """JSON; all that decides the bytes of the targets (docs: storage format)."""
     batch_size: int
-    """Every batch has exactly this many frames; the last one of a shard is padded."""
+    """Every batch has exactly this many frames, or units; the last one of a shard is padded."""
+    unit: Unit = "frame"
+    """What is one input of its network: a picture, or all of a step or of a clip together, which is
+    (pictures, height, width, channels). Where some are missing, the others come over again."""
+    num_pictures: int = 0
+    """Of a unit, where the network takes no other number; 0 takes any."""
+    per: Literal["step", "clip"] = "step"
+    """What is stored: one thing a step, or one a clip, the mean over all that the network saw."""
+    views: ViewSettings | None = None
+    """Augmented views of every picture, which the network looks at in its place."""
+
+    def input_shape(self, num_pictures: int) -> tuple[int, ...]:
+        """Give the shape of one input of its network, where a unit has that many pictures."""
+        height, width, num_channels = self.frame_format.picture_shape
+        if self.views is not None:
+            height, width = self.views.height, self.views.width
+        shape = (height, width, num_channels)
+        return shape if self.unit == "frame" else (num_pictures, *shape)
 
 
 class Teacher(Protocol):
@@ -66,7 +85,8 @@ class Teacher(Protocol):
     def predict(self, frames: npt.NDArray[Any]) -> Predictions:
         """Look at (batch_size, height, width, channels) frames as its format has them.
 
-        A frame's result depends on it alone.
+        With pictures of a unit, (batch_size, pictures, height, width, channels); with views, of
+        their size. A frame's, or a unit's, result depends on it alone.
         """
         ...
 
@@ -143,11 +163,13 @@ def runtime_fingerprint(request: TeacherRequest) -> dict[str, object]:
     """Give the part of a fingerprint that says how a network is run."""
     is_torch_cpu = request.runtime == "torch" and request.device == "cpu"
     threads = {"num_threads": TORCH_CPU_THREADS} if is_torch_cpu else {}
+    compiled = {"compiled": True} if request.is_compiled else {}
     return {
         "runtime": request.runtime,
         "precision": request.precision,
         "batch_size": request.batch_size,
         "device": request.device,
         **threads,
+        **compiled,
         "extraction_version": EXTRACTION_VERSION,
     }

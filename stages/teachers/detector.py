@@ -24,8 +24,9 @@ from avkd.stages.teachers.detector_maps import (
     choose_maps,
     projection_matrix,
 )
+from avkd.stages.teachers.loaded import LoadedTeacher
 from avkd.stages.teachers.request import TeacherRequest
-from avkd.stages.teachers.runtime import LoadedTeacher, build_runtime
+from avkd.stages.teachers.runtimes.build import build_runtime
 
 _BYTE_RANGE = (0.0, 255.0)
 

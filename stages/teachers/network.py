@@ -24,8 +24,9 @@ from avkd.stages.teachers.declaration import (
     declare_classifier,
     digest_file,
 )
+from avkd.stages.teachers.loaded import LoadedTeacher
 from avkd.stages.teachers.request import RANDOM_WEIGHTS, TeacherRequest
-from avkd.stages.teachers.runtime import LoadedTeacher, build_runtime
+from avkd.stages.teachers.runtimes.build import build_runtime
 
 
 class ClassifierLibrary(Protocol):

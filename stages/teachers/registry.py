@@ -13,15 +13,23 @@ from typing import Protocol, TypeVar
 
 from avkd.errors import InvalidValueError, UnknownNameError
 from avkd.stages import teachers
-from avkd.stages.teachers.declaration import Teacher, TeacherDeclaration
+from avkd.stages.teachers.audio_declaration import AnyDeclaration, AnyTeacher, AudioDeclaration
+from avkd.stages.teachers.chosen import choose, choose_of
 from avkd.stages.teachers.detector_folder import DETECTOR_FOLDER
-from avkd.stages.teachers.request import RUNTIMES, TeacherRequest, resolve
+from avkd.stages.teachers.files.sound_description import describes_sound
+from avkd.stages.teachers.request import (
+    RUNTIMES,
+    TEACHER_FILE_SUFFIX,
+    TeacherRequest,
+    resolve,
+)
 from avkd.stages.teachers.segmenter_folder import SEGMENTER_FOLDER
 
 ENTRY_POINT_GROUP = "avkd.teachers"
 # They hold no family and import torch, which naming a teacher must not.
 _TORCH_MODULES = frozenset(
     {
+        "audio_network",
         "checkpoint",
         "classifier",
         "detector",
@@ -29,7 +37,6 @@ _TORCH_MODULES = frozenset(
         "pyramid_detector",
         "pyramid_loss",
         "pyramid_points",
-        "runtime",
         "segmenter",
         "torchvision_detection",
     }
@@ -39,6 +46,10 @@ DETECTOR_RUN = "detector_run"
 SEGMENTER_RUN = "segmenter_run"
 """The same of segmenters."""
 _RUNS = {DETECTOR_RUN: DETECTOR_FOLDER, SEGMENTER_RUN: SEGMENTER_FOLDER}
+TEACHER_FILE = "teacher_file"
+"""The family of every network in a file; a request names the description beside it."""
+AUDIO_FILE = "audio_file"
+"""The same of networks of sound."""
 
 
 class TeacherFamily(Protocol):
@@ -53,11 +64,11 @@ class TeacherFamily(Protocol):
         """One line for ``avkd list teachers``."""
         ...
 
-    def declare(self, request: TeacherRequest) -> TeacherDeclaration:
+    def declare(self, request: TeacherRequest) -> AnyDeclaration:
         """Declare without running; the request is resolved."""
         ...
 
-    def load(self, request: TeacherRequest) -> Teacher:
+    def load(self, request: TeacherRequest) -> AnyTeacher:
         """Build the network and its runtime; the request is resolved."""
         ...
 
@@ -94,13 +105,14 @@ def teacher_families() -> Mapping[str, TeacherFamily]:
 
 
 def find_family(family: str) -> TeacherFamily:
-    """Find the family of ``KEY`` or ``KEY/MODEL``, or that of a trained one's folder.
+    """Find the family of ``KEY`` or ``KEY/MODEL``, of a trained one's folder, or of a description.
 
     Raises:
         UnknownNameError: with the close matches.
     """
     runs = (key for key, kind in _RUNS.items() if kind.is_at(family))
-    key = next(runs, family.partition("/")[0])
+    is_file = family.endswith(TEACHER_FILE_SUFFIX)
+    key = _find_file_family(family) if is_file else next(runs, family.partition("/")[0])
     _scan_folder()
     if key not in _families:
         plugins = _plugins()
@@ -110,6 +122,11 @@ def find_family(family: str) -> TeacherFamily:
     return _families[key]
 
 
+def _find_file_family(path: str) -> str:
+    """Give the family of a description: of sound, or of pictures, which tells what is wrong."""
+    return AUDIO_FILE if describes_sound(path) else TEACHER_FILE
+
+
 def settle_teacher(request: TeacherRequest) -> TeacherRequest:
     """Settle the open choices of a request as its family allows (``request.resolve``)."""
     family = find_family(request.family)
@@ -117,7 +134,7 @@ def settle_teacher(request: TeacherRequest) -> TeacherRequest:
     return resolve(settle(request), getattr(family, "runtimes", RUNTIMES))
 
 
-def declare_teacher(request: TeacherRequest) -> TeacherDeclaration:
+def declare_teacher(request: TeacherRequest) -> AnyDeclaration:
     """Say what a teacher looks at, gives and is; open choices of the request are settled first.
 
     Raises:
@@ -125,22 +142,24 @@ def declare_teacher(request: TeacherRequest) -> TeacherDeclaration:
     """
     declaration = find_family(request.family).declare(settle_teacher(request))
     _refuse_unmet(request, declaration)
-    return declaration
+    return choose(request, declaration)
 
 
-def load_teacher(request: TeacherRequest) -> Teacher:
-    """Build a teacher that can look at frames; its declaration is that of ``declare_teacher``."""
-    return find_family(request.family).load(settle_teacher(request))
+def load_teacher(request: TeacherRequest) -> AnyTeacher:
+    """Build a teacher that can look or listen; its declaration is that of ``declare_teacher``."""
+    return choose_of(request, find_family(request.family).load(settle_teacher(request)))
 
 
-def _refuse_unmet(request: TeacherRequest, declaration: TeacherDeclaration) -> None:
+def _refuse_unmet(request: TeacherRequest, declaration: AnyDeclaration) -> None:
     """A family that knows nothing of an option must not seem to have obeyed it."""
-    frames = declaration.frame_format
+    frames = None if isinstance(declaration, AudioDeclaration) else declaration.frame_format
+    size = frames and (frames.width, frames.height)
+    is_gray = frames is not None and frames.pixels == "gray16"
     names = [output.name for output in declaration.outputs]
     unmet = {
         f"the stream {request.stream!r}": request.stream not in ("", declaration.stream),
-        "a range of 16-bit gray": request.value_range is not None and frames.pixels != "gray16",
-        "a picture size": request.picture_size not in (None, (frames.width, frames.height)),
+        "a range of 16-bit gray": request.value_range is not None and not is_gray,
+        "a picture size": request.picture_size not in (None, size),
         "maps": bool(request.maps) and not any(n.startswith(request.maps) for n in names),
     }
     for what, is_unmet in unmet.items():
@@ -153,7 +172,7 @@ def _refuse_unmet(request: TeacherRequest, declaration: TeacherDeclaration) -> N
 
 def _scan_folder() -> None:
     for module in pkgutil.iter_modules(teachers.__path__):
-        if module.name not in _TORCH_MODULES:
+        if not module.ispkg and module.name not in _TORCH_MODULES:
             importlib.import_module(f"{teachers.__name__}.{module.name}")
 
 

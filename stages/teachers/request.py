@@ -4,6 +4,7 @@ Imports no torch: asking whether a store already holds a teacher must be quick.
 """
 
 import ctypes
+import importlib.util
 import os
 import re
 import sys
@@ -11,22 +12,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from avkd.errors import InvalidValueError, UnknownNameError
 
-RuntimeName: TypeAlias = Literal["auto", "torch", "onnxruntime"]
-Precision: TypeAlias = Literal["float32", "bfloat16"]
+RuntimeName: TypeAlias = Literal["auto", "torch", "onnxruntime", "openvino"]
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 RANDOM_WEIGHTS = "random"
-RUNTIMES = ("torch", "onnxruntime")
+RUNTIMES = ("torch", "onnxruntime", "openvino")
+TEACHER_FILE_SUFFIX = ".toml"
 PICTURE_STREAMS = ("rgb", "depth", "thermal")
-_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHOICES = {
-    "runtime": ("auto", "torch", "onnxruntime"),
-    "precision": ("float32", "bfloat16"),
-    "device": ("auto", "cpu", "cuda"),
+    "runtime": get_args(RuntimeName),
+    "precision": get_args(Precision),
+    "device": get_args(Device),
+    "per": ("", "step", "clip"),
 }
 
 
@@ -48,7 +51,7 @@ class TeacherRequest:
     batch_size: int = 32
     device: Device = "auto"
     seed: int = 0
-    """Of random weights only."""
+    """Of random weights, and of views."""
     stream: str = ""
     """Whose pictures it looks at; empty for those that the family looks at."""
     value_range: tuple[float, float] | None = None
@@ -59,12 +62,20 @@ class TeacherRequest:
     """Which maps of its network it stores, where the family has any."""
     map_channels: int = 0
     """To how many channels feature maps are projected; 0 stores all of them."""
+    per: Literal["", "step", "clip"] = ""
+    """Whether one thing a step is stored or one a clip; empty as the family does."""
+    views: int = 0
+    """Augmented views of each picture that it looks at instead, drawn from ``seed``; 0: none."""
+    is_compiled: bool = False
+    """Whether torch compiles its network first."""
+    is_trusted: bool = False
+    """Whether the user takes it that a file of this teacher may run code while it is loaded."""
 
     def __post_init__(self) -> None:
         for field in ("value_range", "picture_size", "maps"):
             if isinstance(value := getattr(self, field), list):  # JSON knows no tuples
                 object.__setattr__(self, field, tuple(value))
-        if not _NAME_PATTERN.fullmatch(self.name):
+        if not NAME_PATTERN.fullmatch(self.name):
             raise InvalidValueError(
                 f"teacher name {self.name!r} is not made of letters, digits, '.', '-' and '_' "
                 "alone; choose another with NAME=FAMILY"
@@ -89,6 +100,8 @@ class TeacherRequest:
             )
         if min(self.picture_size or (1,)) < 1:
             raise InvalidValueError(f"pictures of {self.picture_size} must be 1 pixel or more")
+        if self.views < 0:
+            raise InvalidValueError(f"views {self.views} of {self.name!r} must be 0 or more")
         if self.map_channels < 0:
             raise InvalidValueError(f"map_channels {self.map_channels} must be 0 or more")
 
@@ -104,11 +117,14 @@ def parse_teacher(
     device: Device = "auto",
     seed: int = 0,
 ) -> TeacherRequest:
-    """Read ``FAMILY`` or ``NAME=FAMILY``; the default name is the last part of the family."""
+    """Read ``FAMILY`` or ``NAME=FAMILY``; the default name is the last part of the family.
+
+    Of a description in a file it is the name of that file without ``.toml``.
+    """
     given_name, equals, after = text.partition("=")
     family = after if equals else text
     return TeacherRequest(
-        name=given_name if equals else family.rpartition("/")[2],
+        name=given_name if equals else _last_part(family),
         family=family,
         weights=weights,
         classes=classes,
@@ -123,35 +139,79 @@ def parse_teacher(
 def resolve(request: TeacherRequest, runtimes: Sequence[str] = RUNTIMES) -> TeacherRequest:
     """Settle device, runtime and file paths once, so that every worker does the same.
 
-    CUDA runs torch; a CPU runs ONNX Runtime, or torch where bfloat16 is asked for or the family's
-    ``runtimes`` are no others.
-
     Raises:
         InvalidValueError: for family, runtime, device and precision that do not go together.
     """
-    device = _find_device() if request.device == "auto" else request.device
-    runtime = request.runtime
-    if runtime == "auto":
-        is_plain_cpu = device == "cpu" and request.precision == "float32"
-        runtime = "onnxruntime" if is_plain_cpu and "onnxruntime" in runtimes else "torch"
+    device, runtime = choose_place(request, runtimes)
     if runtime not in runtimes:
         raise InvalidValueError(
             f"teacher {request.family!r} does not run under {runtime}; "
             f"use --runtime {' or '.join(runtimes)}"
         )
-    if runtime == "onnxruntime" and device != "cpu":
-        raise InvalidValueError("runtime onnxruntime works on device cpu; use --runtime torch")
-    if runtime == "onnxruntime" and request.precision != "float32":
-        raise InvalidValueError(
-            f"runtime onnxruntime works in float32, not {request.precision}; use --runtime torch"
-        )
-    return replace(
+    settled = replace(
         request,
         device=device,
         runtime=runtime,
         weights=_absolute(request.weights),
         classes=_absolute(request.classes),
     )
+    _refuse_unfit(settled)
+    return settled
+
+
+def choose_place(
+    request: TeacherRequest, runtimes: Sequence[str] = RUNTIMES
+) -> tuple[Device, RuntimeName]:
+    """Choose device and runtime where the request leaves them open.
+
+    CUDA runs torch. A CPU runs ONNX Runtime, or torch where bfloat16 or compiling is asked for.
+    What torch does not run is for a CPU, and bfloat16 of it for OpenVINO.
+
+    Args:
+        request: of a teacher.
+        runtimes: those that run it.
+    """
+    device, runtime = request.device, request.runtime
+    if device == "auto":
+        may_be_torch = "torch" in runtimes and runtime in ("auto", "torch")
+        device = _find_device() if may_be_torch else "cpu"
+    if runtime == "auto":
+        is_plain = (device, request.precision, request.is_compiled) == ("cpu", "float32", False)
+        if "torch" in runtimes and not (is_plain and "onnxruntime" in runtimes):
+            runtime = "torch"
+        else:
+            runtime = "openvino" if request.precision == "bfloat16" else "onnxruntime"
+    return device, runtime
+
+
+def _refuse_unfit(request: TeacherRequest) -> None:
+    """Refuse what a runtime does not do."""
+    runtime, precision = request.runtime, request.precision
+    if runtime != "torch":
+        if request.device != "cpu":
+            raise InvalidValueError(f"runtime {runtime} works on device cpu; use --runtime torch")
+        if request.is_compiled:
+            raise InvalidValueError(
+                f"runtime {runtime} has a compiler of its own; leave --compile out, or use "
+                "--runtime torch"
+            )
+    if runtime == "onnxruntime" and precision != "float32":
+        raise InvalidValueError(
+            f"runtime onnxruntime works in float32, not {precision}; use --runtime torch"
+        )
+    if precision == "float16" and request.device != "cuda":
+        raise InvalidValueError(
+            "precision float16 is for device cuda, which gains by it; use float32 or bfloat16"
+        )
+    if runtime == "openvino" and importlib.util.find_spec("openvino") is None:
+        raise InvalidValueError(
+            "runtime openvino is not installed; pip install 'avkd[openvino]', or use another "
+            "--runtime"
+        )
+
+
+def _last_part(family: str) -> str:
+    return family.rpartition("/")[2].removesuffix(TEACHER_FILE_SUFFIX)
 
 
 def _absolute(path: str) -> str:

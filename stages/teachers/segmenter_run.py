@@ -42,7 +42,8 @@ class SegmenterRunFamily:
     def load(self, request: TeacherRequest) -> Teacher:
         """Load into torch."""
         from avkd.stages.teachers.checkpoint import load_strictly, read_state_dict
-        from avkd.stages.teachers.runtime import LoadedTeacher, build_runtime
+        from avkd.stages.teachers.loaded import LoadedTeacher
+        from avkd.stages.teachers.runtimes.build import build_runtime
         from avkd.stages.teachers.segmenter import ClassMapper, build_segmenter
 
         described, file = read_segmenter(request.family), weights_file(request.family)

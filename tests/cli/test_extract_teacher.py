@@ -55,8 +55,10 @@ def test_a_dry_run_counts_and_writes_nothing(avkd, videos, tmp_path):
     assert told["num_new_recordings"] == 5
     assert told["num_shards"] == 3
     assert set(told["bytes_to_come"]) == {"seer", "waveform"}
+    assert told["runtimes"] == {"seer": "torch on cpu in float32"}
     text = extract(avkd, videos, place, *options).out
     assert "9" in text
+    assert "seer is computed by" in text
     assert "MB" in text or "kB" in text
     assert not place.exists()
 
@@ -193,6 +195,19 @@ def test_another_clip_length_than_the_stores_is_refused(avkd, videos, store):
     extract(avkd, videos, store, "--clip-seconds=4").assert_refused(2, "clip_seconds")
 
 
+def test_pictures_are_decoded_by_whom_is_asked_for(avkd, videos, tmp_path):
+    store = tmp_path / "store"
+    avkd("extract-teacher", videos, store, "--frames=32x24", "--decoder=torchcodec").assert_refused(
+        2, "torchcodec"
+    )
+    avkd("extract-teacher", videos, store, "--frames=32x24", "--decoder=decord")
+    held = Store.open(str(store))
+    assert held.clip_policy["decoder"] == "decord"
+    assert held.producers()["frames"].fingerprint["decoder"] == "decord"
+    again = ("extract-teacher", videos, store, "--frames=32x24")
+    avkd(*again, "--decoder=pyav").assert_refused(2, "decoder pyav differs from decord")
+
+
 @pytest.fixture
 def points(tmp_path):
     table = tmp_path / "points.csv"
@@ -266,3 +281,54 @@ def _write_weights(path):
     state = network.state_dict()
     assert any(np.any(value.numpy()) for value in state.values())
     save_file(state, str(path))
+
+
+def _write_sounds(folder, *names):
+    folder.mkdir()
+    for name in names:
+        with wave.open(str(folder / name), "wb") as file:
+            file.setparams((1, 2, 8_000, 0, "NONE", ""))
+            file.writeframes(bytes(2 * 8_000))
+    return folder
+
+
+def _extract_sounds(avkd, folder, store, *more):
+    clips = ("--clip-seconds=1", "--step-seconds=1", "--sample-rate=8000")
+    return avkd("extract-teacher", folder, store, *clips, *more)
+
+
+def test_recordings_that_are_known_from_another_place_are_told(avkd, tmp_path):
+    one = _write_sounds(tmp_path / "fa", "x.wav", "y.wav")
+    two = _write_sounds(tmp_path / "fb", "x.wav", "z.wav")
+    store = tmp_path / "s"
+    assert "another place" not in _extract_sounds(avkd, one, store).err
+    words = ("1 recording", "another place", str(one / "x.wav"), str(two / "x.wav"))
+    told = [
+        _extract_sounds(avkd, two, store, "--dry-run").err,
+        *_extract_sounds(avkd, two, store, "--dry-run", "--json").json["notes"],
+        _extract_sounds(avkd, two, store).err,
+        *_extract_sounds(avkd, two, store, "--json").json["notes"],
+    ]
+    assert len(told) == 4
+    for note in told:
+        assert all(word in note for word in words), note
+    # What is new under its id is taken in, and the old place is silent.
+    held = avkd("inspect", store, "--json").json
+    assert held["num_recordings"] == 3
+    assert _extract_sounds(avkd, one, store, "--json").json["notes"] == []
+
+
+def test_a_folder_that_is_said_in_another_way_is_the_same_place(avkd, tmp_path):
+    one = _write_sounds(tmp_path / "fa", "x.wav")
+    (tmp_path / "fb").mkdir()
+    _extract_sounds(avkd, one, tmp_path / "s")
+    again = _extract_sounds(avkd, tmp_path / "fb" / ".." / "fa", tmp_path / "s", "--json")
+    assert again.json["notes"] == []
+
+
+def test_an_empty_cell_of_a_vector_is_no_part_of_a_clip(avkd, tmp_path):
+    (tmp_path / "t.csv").write_text("recording_id,loud\np0,1.5\np1,\n")
+    words = ("--vector=loud", "--inputs=none", "--on-partial=fail", "--json")
+    outcome = avkd("extract-teacher", tmp_path / "t.csv", tmp_path / "s", *words)
+    assert outcome.exit_code == 0, outcome.err
+    assert outcome.json["status"] == {"loud": {"ok": 1, "skipped": 1}}

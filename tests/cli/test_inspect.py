@@ -1,3 +1,4 @@
+from avkd.cli.inspect import MAX_FAILURES
 from avkd.storage.store import Store
 
 
@@ -33,3 +34,20 @@ def test_microphones_are_looked_at_where_there_are_several(avkd, store, box_stor
     (check,) = avkd("inspect", box_store, "--json").json["microphones"]
     assert (check["input_name"], check["num_recordings"], check["warnings"]) == ("waveform", 5, [])
     assert "waveform: channels at -" in avkd("inspect", box_store).out
+
+
+def test_the_first_failures_are_called_so_where_there_are_more_and_machines_get_all(avkd, tmp_path):
+    (tmp_path / "media").mkdir()
+    words = ("extract-teacher", tmp_path / "media", tmp_path / "store", "--sample-rate=8000")
+    for number in range(MAX_FAILURES):
+        (tmp_path / "media" / f"{number:02}.wav").write_text("no sound")
+    assert avkd(*words).exit_code == 0
+    assert "not ok:" in avkd("inspect", tmp_path / "store").out
+
+    (tmp_path / "media" / "z.wav").write_text("no sound")
+    assert avkd(*words).exit_code == 0
+    text = avkd("inspect", tmp_path / "store").out
+    assert f"not ok, the first {MAX_FAILURES} of {MAX_FAILURES + 1} (--json has all):" in text
+    assert text.count("decode_error") == MAX_FAILURES + 1  # the counts by status say it once
+    told = avkd("inspect", tmp_path / "store", "--json").json["failures"]
+    assert len(told) == MAX_FAILURES + 1

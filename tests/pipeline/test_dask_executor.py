@@ -2,10 +2,12 @@
 
 import itertools
 import logging
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import LocalCluster
 
@@ -59,6 +61,60 @@ def test_a_task_that_kills_every_worker_is_a_clear_error() -> None:
         list(DaskExecutor(num_workers=1).run(eval, [KILL]))
 
 
+def test_workers_that_come_back_late_are_waited_for() -> None:
+    """On a busy machine a worker takes longer to start than dask gives it."""
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1ms"}),
+        pytest.raises(AvkdError, match="killed every worker it was given to"),
+    ):
+        list(DaskExecutor(num_workers=1).run(eval, [KILL]))
+
+
+def test_workers_that_do_not_come_back_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_executor, "_PATIENCE", {})
+    monkeypatch.setattr(dask_executor, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(dask_executor, "RESTART_SECONDS", 0.5)
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1ms"}),
+        pytest.raises(AvkdError, match=r"none came back in 0\.5 s"),
+    ):
+        list(DaskExecutor(num_workers=1).run(eval, [KILL]))
+
+
+def test_a_cluster_that_does_not_close_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_executor, "CLOSE_SECONDS", 0.01)
+    others = set(multiprocessing.active_children())
+    results = DaskExecutor(num_workers=1).run(eval, ["1", "__import__('time').sleep(100)"])
+    next(results)
+    (worker,) = set(multiprocessing.active_children()) - others
+    results.close()
+    worker.join(10)
+    assert worker.exitcode is not None
+
+
+OFFER = "__import__('avkd.pipeline.hands', fromlist=['']).offer_hand()"
+NOW = "__import__('time').time()"
+
+
+def test_a_task_that_offers_its_hand_is_finished_beside_the_next(tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    there = f"__import__('os').path.exists({str(second)!r})"
+    met = f"any({there} or __import__('time').sleep(0.01) for _ in range(1000))"
+    tasks = [
+        f"({OFFER}, {met}, {PID})[1:]",
+        f"(open({str(second)!r}, 'w').close(), True, {PID})[1:]",
+    ]
+    results = list(DaskExecutor(num_workers=1).run(eval, tasks))
+    assert [is_met for is_met, _ in results] == [True, True]
+    assert results[0][1] == results[1][1]
+
+
+def test_a_worker_has_two_tasks_in_hand_at_most() -> None:
+    span = f"({NOW}, {OFFER}, __import__('time').sleep(0.05), {NOW})[::3]"
+    spans = list(DaskExecutor(num_workers=1).run(eval, [span] * 6))
+    assert max(sum(a <= begin < b for a, b in spans) for begin, _ in spans) <= 2
+
+
 def test_a_schedulers_workers_do_the_tasks(scheduler: str) -> None:
     pids = list(DaskExecutor(num_workers=9, scheduler=scheduler).run(eval, [PID] * 5))
     assert len(pids) == 5
@@ -90,7 +146,7 @@ def test_few_tasks_are_in_flight_at_a_time(scheduler: str) -> None:
     results = DaskExecutor(num_workers=1, scheduler=scheduler).run(eval, tasks())
     next(results)
     assert len(drawn) == 2
-    results.close()  # type: ignore[attr-defined]
+    results.close()
 
 
 @pytest.mark.parametrize(

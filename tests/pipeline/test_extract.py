@@ -305,14 +305,16 @@ def test_a_signal_ends_the_run_at_a_shard_and_the_rest_follows_later(
     assert files_of(tmp_path / "store") == files_of(tmp_path / "undisturbed")
 
 
-def test_a_second_signal_drops_the_shard_in_hand(extract: Extract) -> None:
+def test_a_second_signal_drops_the_shards_in_hand(extract: Extract) -> None:
     def insist(event: ProgressEvent) -> None:
         if event.phase == "extract" and event.num_done >= 4:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(InterruptedRunError, match="1 of 3 shards are committed"):
+    # The first may not be written yet when the second is decoded.
+    with pytest.raises(InterruptedRunError, match=r"[01] of 3 shards are committed") as caught:
         extract(on_progress=insist)
-    assert extract().num_shards_done == 2
+    num_done = int(str(caught.value).split(" of 3 ")[0][-1])
+    assert extract().num_shards_done == 3 - num_done
 
 
 def test_a_signal_while_probing_plans_nothing(extract: Extract, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import csv
 import json
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from avkd.pipeline.extract import extract_teacher
 from avkd.pipeline.extraction import probing, shard
 from avkd.pipeline.extraction.progress import ProgressEvent
 from avkd.pipeline.extraction.request import ExtractReport, ExtractRequest
+from avkd.pipeline.extraction.task import ShardReceipt, ShardTask
 from avkd.stages.teachers.request import TeacherRequest
 from avkd.stages.types import WaveformFormat
 from avkd.storage.store import Store
@@ -102,6 +105,24 @@ def test_whoever_gathers_points_the_store_is_the_same(points: str, tmp_path: Pat
     }
     assert len(digests) == 1
     assert not multiprocessing.active_children()
+
+
+def test_a_receipt_that_is_lost_after_the_last_commit_is_no_interruption(
+    points: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = extract(points, tmp_path / "whole", vectors=BOTH)
+
+    def extract_shard(task: ShardTask, **options: Any) -> ShardReceipt:
+        receipt = shard.extract_shard(task, **options)
+        if task.shard == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return receipt
+
+    monkeypatch.setattr("avkd.pipeline.extract.extract_shard", extract_shard)
+    report = extract(points, tmp_path / "store", vectors=BOTH)
+    assert (report.num_shards_done, report.num_shards_skipped) == (3, 0)
+    assert report.content_digest == whole.content_digest
 
 
 def test_other_numbers_under_a_vectors_name_are_refused(points: str, tmp_path: Path) -> None:

@@ -61,6 +61,23 @@ def test_a_task_that_kills_every_worker_is_a_clear_error() -> None:
         list(ProcessExecutor(2).run(eval, ["1", DIE]))
 
 
+def test_tasks_in_hand_finish_when_another_one_fails(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    wait = f"__import__('time').sleep(0.01) or __import__('os').path.exists({str(marker)!r})"
+    slow = f"(all(iter(lambda: {wait}, True)), __import__('time').sleep(0.2), 'slow')[-1]"
+    fail = f"({mark(marker)}, 1 / 0)"
+    results = ProcessExecutor(2).run(eval, [slow, fail, "'never begun'"])
+    assert next(results) == "slow"
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_tasks_in_hand_are_not_waited_for_longer_than_asked() -> None:
+    tasks = ["__import__('time').sleep(100)", "1 / 0"]
+    with pytest.raises(ZeroDivisionError):
+        list(ProcessExecutor(2, stop_seconds=0.1).run(eval, tasks))
+
+
 def test_an_error_of_avkd_keeps_its_class_and_message() -> None:
     task = "(_ for _ in ()).throw(__import__('avkd.errors').errors.{}('x', 'y'))"
     with pytest.raises(FingerprintMismatchError):
@@ -86,7 +103,7 @@ def test_an_error_that_does_not_pickle_still_tells_what_it_was() -> None:
 def test_a_run_that_is_given_up_leaves_no_worker() -> None:
     results = ProcessExecutor(2).run(eval, [PID, "__import__('time').sleep(60)"])
     pid = next(results)
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     assert not is_running(pid)
 
 
@@ -121,3 +138,34 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+OFFER = "__import__('avkd.pipeline.hands', fromlist=['']).offer_hand()"
+
+
+def awaits(path: Path) -> str:
+    """Wait, for ten seconds at most, until a file is there."""
+    there = f"__import__('os').path.exists({str(path)!r})"
+    return f"any({there} or __import__('time').sleep(0.01) for _ in range(1000))"
+
+
+def test_a_task_that_offers_its_hand_is_finished_beside_the_next(tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    tasks = [
+        f"({OFFER}, {awaits(second)}, {PID})[1:]",
+        f"({mark(second)}, True, {PID})[1:]",
+    ]
+    results = list(ProcessExecutor(1).run(eval, tasks))
+    assert [is_met for is_met, _ in results] == [True, True]
+    assert results[0][1] == results[1][1]
+
+
+def test_a_death_costs_both_tasks_one_attempt(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    tasks = [f"({OFFER}, {awaits(marker)}, 'first')[2]", die_once(marker)]
+    assert sorted(ProcessExecutor(1).run(eval, tasks)) == ["alive", "first"]
+
+
+def test_idle_workers_come_before_those_that_offer_a_hand() -> None:
+    slow = f"({OFFER}, __import__('time').sleep(0.3), {PID})[2]"
+    assert len(set(ProcessExecutor(2).run(eval, [slow] * 2))) == 2

@@ -106,6 +106,11 @@ def values_of(clips: Sequence[ClipRow], output: OutputSpec, rows_per_shard: int)
     return values.astype(np.int16) if output.dtype == "int16" else values
 
 
+@pytest.fixture(scope="session", name="values_of")
+def values_of_fixture() -> Callable[..., object]:
+    return values_of
+
+
 @pytest.fixture(scope="session")
 def fill() -> Fill:
     def fill_store(

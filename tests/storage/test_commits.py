@@ -39,7 +39,9 @@ def commit():
 
 
 def test_a_commit_reads_back_whole(url, commit):
-    assert create_commit(url, commit) is commit
+    written = create_commit(url, commit)
+    assert written == commit
+    assert written.is_new
     read = read_commit(url, "seer", 3)
     assert read == commit
     assert (read.timings, read.host) == (commit.timings, "worker-7")

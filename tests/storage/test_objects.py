@@ -1,3 +1,4 @@
+import errno
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,48 @@ def test_a_failed_write_leaves_no_temporary_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("write", [objects.put_durable, objects.create_exclusive])
+def test_an_interrupt_before_the_bytes_are_in_place_leaves_no_temporary_file(
+    tmp_path, monkeypatch, write
+):
+    def interrupt(name):
+        if name in ("before-rename", "before-link"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(objects, "pass_point", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(f"{tmp_path}/object", b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_not_taken_for_one_without_hard_links(tmp_path, monkeypatch):
+    def full(*paths):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(StoreUnwritableError, match="No space left"):
+        objects.create_exclusive(f"{tmp_path}/commit.json", b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_an_object_is_not_left_where_there_are_no_hard_links(tmp_path, monkeypatch):
+    def refuse(*paths):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    synced = []
+
+    def fill_up(descriptor):
+        synced.append(descriptor)
+        if len(synced) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "fsync", fill_up)
+    with pytest.raises(StoreUnwritableError, match="No space left"):
+        objects.create_exclusive(f"{tmp_path}/commit.json", b"x" * 100)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_exclusive_create_works_without_hard_links(tmp_path, monkeypatch):
     def refuse(*paths):
         raise PermissionError(1, "Operation not permitted")
@@ -94,6 +137,27 @@ def test_exclusive_create_works_without_hard_links(tmp_path, monkeypatch):
     with pytest.raises(FileExistsError):
         objects.create_exclusive(place, b"second")
     assert objects.read_bytes(place) == b"first"
+
+
+def test_a_link_that_is_there_though_its_answer_was_lost_is_ours(tmp_path, monkeypatch):
+    """As on NFS, where the client asks again and is told of the file that it has made itself."""
+    real, place = os.link, tmp_path / "rewrite.lock"
+
+    def link_twice(*paths):
+        real(*paths)
+        real(*paths)
+
+    monkeypatch.setattr(os, "link", link_twice)
+    objects.create_exclusive(str(place), b"mine")
+    assert [path.name for path in tmp_path.iterdir()] == [place.name]
+    with pytest.raises(FileExistsError):
+        objects.create_exclusive(str(place), b"mine")
+
+
+def test_an_object_that_went_before_it_was_removed_is_fine(folder, monkeypatch):
+    place = objects.join(folder, "part")
+    monkeypatch.setattr(objects, "exists", lambda url: True)
+    objects.remove(place)
 
 
 def test_a_bucket_that_answers_a_lost_race_with_a_plain_error_counts_as_existing(monkeypatch):

@@ -19,12 +19,12 @@ def test_parts_are_cut_at_shard_borders_and_listed_with_their_hashes(url, make_c
     assert [(part.shard, part.num_clips) for part in parts] == [(0, 8), (1, 8), (2, 3)]
     for part in parts:
         assert len(plans.read_part_bytes(url, part)) == part.size
-    assert plans.list_plans(url) == 1
+    assert plans.list_generations(url) == {0: 0}
 
 
 def test_a_planner_that_died_before_its_list_leaves_nothing_that_counts(url, make_clips):
     plans.claim_part(url, 0, make_clips(0, 8))
-    assert plans.list_plans(url) == 0
+    assert plans.list_generations(url) == {}
 
 
 def test_the_same_plan_takes_over_what_a_dead_planner_left(url, make_clips):
@@ -55,10 +55,17 @@ def test_of_two_planners_with_other_clips_one_loses_and_harms_nothing(url, make_
     assert plans.read_part_bytes(url, part)
 
 
+def test_clips_that_were_laid_out_before_another_plan_lose_to_it(url, make_clips):
+    plans.append_clips(url, 0, make_clips(0, 8), 0, 8)
+    with pytest.raises(plans.RaceLostError, match="planned clips meanwhile"):
+        plans.append_clips(url, 1, make_clips(0, 8, first_clip=50), 8, 8)
+    assert objects.list_names(f"{url}/clips") == ["00000.parquet"]
+
+
 def test_two_planners_with_the_same_clips_both_succeed(url, make_clips):
     for _ in range(2):
         plans.append_clips(url, 0, make_clips(0, 8), 0, 8)
-    assert plans.list_plans(url) == 1
+    assert plans.list_generations(url) == {0: 0}
 
 
 def test_rows_must_follow_and_clips_must_differ(url, make_clips):
@@ -80,7 +87,7 @@ def test_a_missing_or_misplaced_plan_is_corrupt(url, make_clips):
         plans.read_plan(url, 1)
     objects.remove(f"{url}/plans/00001.json")
     with pytest.raises(CorruptStoreError, match=r"00001\.json is missing"):
-        plans.list_plans(url)
+        plans.list_generations(url)
 
 
 def test_a_store_planned_over_leftovers_verifies(tmp_path, make_clips, teacher, fill):

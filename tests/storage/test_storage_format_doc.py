@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avkd.pipeline.removal import remove_recordings
+from avkd.pipeline.sweeping import sweep_store
 from avkd.storage.sparse import decode_sparse
 from avkd.storage.store import Store
 
@@ -33,16 +35,33 @@ def named_store(tmp_path, teacher, make_clips, fill):
 
 
 def test_the_example_is_short(example):
-    assert len([line for line in example.splitlines() if line.strip()]) <= 12
+    assert len([line for line in example.splitlines() if line.strip()]) <= 16
+
+
+def run_example(example, store):
+    code = f"{example}\nimport pickle, sys\npickle.dump(read, sys.stdout.buffer)"
+    root = Path(store.url).parent
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=root, capture_output=True, check=True)
+    return pickle.loads(result.stdout)
+
+
+def test_the_example_shows_nothing_of_what_was_removed(example, named_store):
+    gone = {c.clip_id for c in named_store.read_clips(0) if c.recording_id == "video3"}
+    remove_recordings(named_store, ["video3"])
+    before = run_example(example, named_store)
+    assert len(before) == 8
+    assert not gone & set(before)
+    sweep_store(named_store.url, rewrites=True)
+    after = run_example(example, named_store)
+    assert {name: row.tobytes() for name, row in after.items()} == {
+        name: row.tobytes() for name, row in before.items()
+    }
 
 
 def test_the_example_reads_what_avkd_reads_and_needs_no_avkd(example, named_store):
     assert "avkd" not in example
-    code = f"{example}\nimport pickle, sys\npickle.dump(read, sys.stdout.buffer)"
-    root = Path(named_store.url).parent
-    command = [sys.executable, "-c", code]
-    result = subprocess.run(command, cwd=root, capture_output=True, check=True)
-    read = pickle.loads(result.stdout)
+    read = run_example(example, named_store)
     clips = [clip for shard in (0, 1) for clip in named_store.read_clips(shard)]
     assert set(read) == {clip.clip_id for clip in clips if clip.row != 5}
     stored = named_store.read_rows("efficientnet_lite0", "logits", 0, 16)

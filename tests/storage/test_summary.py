@@ -35,3 +35,23 @@ def test_clips_without_any_producer_are_pending_and_an_empty_store_has_none(tmp_
     assert store.summary().status == {}
     store.plan_clips(make_clips(0, 3))
     assert store.summary().status == {"pending": 3}
+
+
+def test_what_others_plan_and_commit_meanwhile_is_left_out(
+    store, teacher, fill, make_clips, monkeypatch
+):
+    """Another process retries the failed clip, in vain, between two looks of a summary."""
+    expected, retried = store.summary().status, []
+    real = Store.producers
+
+    def retry_first(self):
+        if not retried:
+            retried.append(store.read_clips(0)[3].clip_id)
+            other = Store.open(store.url)
+            other.plan_clips(make_clips(24, 1, first_clip=3, attempt=1))
+            fill(other, teacher, failed=retried)
+        return real(self)
+
+    monkeypatch.setattr(Store, "producers", retry_first)
+    assert Store.open(store.url).summary().status == expected
+    assert retried

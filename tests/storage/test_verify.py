@@ -80,7 +80,7 @@ def test_no_store_and_a_newer_store_are_errors_of_their_own(store):
     path = Path(store.url, "store.json")
     document = json.loads(path.read_text())
     del document["seal"]
-    path.write_bytes(seal({**document, "schema_version": 2}))
+    path.write_bytes(seal({**document, "schema_version": 3}))
     with pytest.raises(SchemaVersionError):
         verify_store(store.url)
 

@@ -6,15 +6,19 @@ import sys
 import threading
 import time
 import wave
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
 from avkd.errors import AvkdError, MediaError
-from avkd.pipeline.decoding import pool as decode_pool
+from avkd.pipeline.decoding import pool as pool_module
 from avkd.pipeline.decoding.pool import DecodePool
+from avkd.stages.media.limits import DecodeLimits
+from avkd.stages.media.shared_region import SharedRegion
 from avkd.stages.media.wire import ClipRequest, DecodeJob
 from avkd.stages.types import FrameFormat, MediaInfo, WaveformFormat
 
@@ -24,6 +28,7 @@ SMALL = FrameFormat(height=16, width=16)
 FAULTY_CHILD = """
 import os, signal, sys, time
 from avkd.stages.media import child, serving
+from avkd.stages.media.progress import note_fetched, note_progress
 decode_clips = serving.decode_clips
 def decode(job):
     for clip in decode_clips(job):
@@ -36,6 +41,18 @@ def decode(job):
             time.sleep(1000)
         if "exit" in clip.clip_id:
             os._exit(3)
+        if "slow" in clip.clip_id:
+            for _ in range(7):
+                time.sleep(0.6)
+                note_progress()
+        if "far" in clip.clip_id:
+            for _ in range(7):
+                time.sleep(0.6)
+                note_fetched()
+        if "hungry" in clip.clip_id:
+            bytearray(2**31)
+        if "starved" in clip.clip_id:
+            raise MemoryError
         yield clip
 serving.decode_clips = decode
 probe = serving.probe
@@ -143,12 +160,101 @@ def test_a_clip_is_tried_again_in_a_fresh_child(recording, faulty_child):
 
 
 def test_a_child_that_hangs_is_killed_at_the_time_limit(recording, faulty_child):
-    with DecodePool(1, time_limit_seconds=1.0, child_command=faulty_child) as pool:
+    with DecodePool(1, DecodeLimits(clip_seconds=1.0), child_command=faulty_child) as pool:
         before = time.monotonic()
         decoded = list(pool.decode([job_of(recording, "a", "hang", "b")]))
         assert time.monotonic() - before < 20
     assert [clip.frames_status for clip in decoded] == ["ok", "timeout", "ok"]
     assert decoded[1].waveform_reason == "decoding took over 1 s"
+
+
+def test_a_child_that_gets_on_may_take_longer_than_one_that_does_not(recording, faulty_child):
+    patient = DecodeLimits(no_progress_seconds=2.5, clip_seconds=60)
+    with DecodePool(1, patient, child_command=faulty_child) as pool:
+        decoded = list(pool.decode([job_of(recording, "a", "slow", "hang", "b")]))
+    assert [clip.frames_status for clip in decoded] == ["ok", "ok", "timeout", "ok"]
+    assert decoded[2].frames_reason == "nothing was decoded for 2.5 s"
+
+
+def test_a_child_that_gets_on_for_ever_is_killed_as_well(recording, faulty_child):
+    strict = DecodeLimits(no_progress_seconds=2.5, clip_seconds=2.6)
+    with DecodePool(1, strict, child_command=faulty_child) as pool:
+        decoded = list(pool.decode([job_of(recording, "slow", "b")]))
+    assert [clip.frames_status for clip in decoded] == ["timeout", "ok"]
+    assert decoded[0].frames_reason == "decoding took over 2.6 s"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="signals")
+def test_a_child_that_is_stopped_is_a_child_that_hangs(recording):
+    limits = DecodeLimits(no_progress_seconds=2.0)
+    with DecodePool(1, limits) as pool:
+        clips = pool.decode([job_of(recording, *"abcdefghijkl")])
+        first = next(clips)
+        # Clips that were decoded ahead are whole; the one in hand is tried again and is whole too.
+        (child,) = pool._busy
+        os.kill(child._process.pid, signal.SIGSTOP)
+        decoded = [first, *clips]
+        assert child._process.returncode == -signal.SIGKILL
+        assert child._overrun == "nothing was decoded for 2 s"
+    assert [clip.clip_id for clip in decoded] == list("abcdefghijkl")
+    assert {clip.waveform_status for clip in decoded} <= {"ok", "too_short"}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="signals")
+def test_a_child_that_does_not_even_listen_is_a_child_that_hangs(recording):
+    with DecodePool(1, DecodeLimits(no_progress_seconds=3.0)) as pool:
+        list(pool.decode([job_of(recording, "a")]))
+        (child,) = pool._idle
+        os.kill(child._process.pid, signal.SIGSTOP)
+        # More than fits into a pipe: whoever sends it waits for a reader.
+        long_name = "b" * 2**20
+        (clip,) = pool.decode([job_of(recording, long_name)])
+        assert child._overrun == "nothing was heard for 3 s"
+    assert (clip.clip_id, clip.frames_status) == (long_name, "ok")
+
+
+def test_a_file_may_take_longer_to_come_than_to_decode(recording, faulty_child):
+    limits = DecodeLimits(no_progress_seconds=2.9, clip_seconds=3.0, fetch_seconds=60.0)
+    with DecodePool(1, limits, child_command=faulty_child) as pool:
+        (clip,) = pool.decode([job_of(recording, "far")])
+    assert clip.frames_status == "ok"
+
+
+def test_a_file_that_never_comes_is_given_up(recording, faulty_child):
+    limits = DecodeLimits(no_progress_seconds=10.0, clip_seconds=10.0, fetch_seconds=1.5)
+    with DecodePool(1, limits, child_command=faulty_child) as pool:
+        far, near = pool.decode([job_of(recording, "far", "b")])
+    assert (far.frames_status, near.frames_status) == ("timeout", "ok")
+    assert far.frames_reason == "fetching took over 1.5 s"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit is kept elsewhere")
+def test_a_clip_that_needs_too_much_memory_says_so(recording, faulty_child):
+    limits = DecodeLimits(memory_bytes=2**30)
+    jobs = [job_of(recording, "a", "hungry", "b"), job_of(recording, "starved")]
+    with DecodePool(1, limits, child_command=faulty_child) as pool:
+        decoded = {clip.clip_id: clip for clip in pool.decode(jobs)}
+    assert [decoded[name].frames_status for name in "ab"] == ["ok", "ok"]
+    for name in ("hungry", "starved"):
+        assert decoded[name].frames_status == "crashed"
+        assert decoded[name].waveform_reason == "the decoder needed more than 1024 MB of memory"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit is kept elsewhere")
+def test_pictures_that_do_not_fit_into_memory_cost_the_clip_and_not_the_child(tmp_path):
+    path = tmp_path / "large.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=2)
+        video.width, video.height, video.pix_fmt = 4096, 4096, "yuv420p"
+        picture = av.VideoFrame(4096, 4096, "yuv420p")
+        for packet in (*video.encode(picture), *video.encode(None)):
+            container.mux(packet)
+    # The libraries alone take some of it; a picture of RGB is 48 MB.
+    for memory, expected in ((2**30, "ok"), (2**27 + 2**25, "decode_error")):
+        with DecodePool(1, DecodeLimits(memory_bytes=memory)) as pool:
+            (clip,) = pool.decode([replace(job_of(str(path), "a"), waveform=None)])
+            assert clip.frames_status == expected, clip.frames_reason
+    assert "more memory than 160 MB" in clip.frames_reason
 
 
 def test_a_lost_clip_has_a_status_only_for_what_was_asked(recording, faulty_child):
@@ -189,8 +295,84 @@ def test_jobs_are_taken_only_a_little_ahead(recording):
         for _ in range(5):
             next(clips)
         time.sleep(0.5)
-        assert len(taken) <= 6
+        assert len(taken) <= 10
         clips.close()
+
+
+BIG = FrameFormat(height=512, width=512)
+BIG_BYTES = 512 * 512 * 3
+
+
+def big_job(recording, *clip_ids):
+    return replace(job_of(recording, *clip_ids), frame_formats=(BIG,), waveform=None)
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+@pytest.mark.parametrize("bytes_ahead", [0, BIG_BYTES * 3, 2**30])
+def test_clips_come_in_order_whatever_may_wait(recording, num_workers, bytes_ahead):
+    # Also where not one clip fits: the one whose turn it is always may.
+    names = [[f"{job}-{clip}" for clip in range(3)] for job in range(5)]
+    with DecodePool(num_workers, bytes_ahead=bytes_ahead) as pool:
+        decoded = list(pool.decode(big_job(recording, *each) for each in names))
+    assert [clip.clip_id for clip in decoded] == [name for each in names for name in each]
+    assert all(clip.frames[BIG].nbytes == BIG_BYTES for clip in decoded)
+
+
+def test_clips_wait_only_up_to_a_number_of_bytes(recording, monkeypatch):
+    boxes = []
+
+    class Watched(pool_module._Box):
+        def __init__(self, room):
+            boxes.append(self)
+            super().__init__(room)
+
+    monkeypatch.setattr(pool_module, "_Box", Watched)
+    most = 5 * BIG_BYTES
+    with DecodePool(3, bytes_ahead=most) as pool:
+        # No job alone fills the room, however far one child is ahead of the others.
+        clips = pool.decode(big_job(recording, *"abc") for _ in range(8))
+        next(clips)
+        room = boxes[0].room
+        # All that fits waits, of several jobs at once, and no more.
+        assert wait_until(lambda: room.num_bytes > most - BIG_BYTES - 10_000)
+        time.sleep(0.5)
+        assert room.num_bytes <= most + BIG_BYTES + 2**10
+        assert sum(bool(box._values) for box in boxes) > 1
+        assert len(list(clips)) == 23
+        assert room.num_bytes == 0
+
+
+def test_a_recording_in_many_jobs_is_the_recording_in_one(recording):
+    whole = job_of(recording, *"abcdef")
+    with DecodePool(2) as pool:
+        expected = list(pool.decode([whole]))
+        parts = list(pool.decode(replace(whole, clips=(clip,)) for clip in whole.clips))
+    for one, other in zip(expected, parts, strict=True):
+        assert (one.clip_id, one.frames_status) == (other.clip_id, other.frames_status)
+        assert np.array_equal(one.frames[SMALL], other.frames[SMALL])
+        assert np.array_equal(one.waveform, other.waveform)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory")
+def test_pictures_leave_a_child_through_shared_memory_and_nothing_stays(recording, faulty_child):
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    names = set(Path("/dev/shm").iterdir())
+    with DecodePool(1, child_command=faulty_child) as pool:
+        seen = list(pool.decode([big_job(recording, "a", "b"), big_job(recording, "segfault")]))
+        large = seen[0]
+        # Its memory belongs to it: the next message did not change it.
+        assert large.frames[BIG].mean() == pytest.approx(8 * 2, abs=3)
+        assert [clip.frames_status for clip in seen] == ["ok", "ok", "crashed"]
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert set(Path("/dev/shm").iterdir()) == names
+
+
+def test_pictures_come_through_the_pipe_where_memory_cannot_be_shared(recording, monkeypatch):
+    monkeypatch.setattr(SharedRegion, "create", classmethod(lambda cls: None))
+    with DecodePool(1) as pool:
+        first, second = pool.decode([big_job(recording, "a", "b")])
+    assert [clip.frames_status for clip in (first, second)] == ["ok", "ok"]
+    assert second.frames[BIG].mean() == pytest.approx(8 * 7, abs=3)
 
 
 def test_an_idle_pool_starts_no_child():
@@ -213,6 +395,14 @@ def test_closing_leaves_no_process_and_no_thread(recording, until):
     pool.close()
     assert not any(alive(pid) for pid in pids)
     assert wait_until(lambda: threading.active_count() == threads)
+
+
+def test_whoever_waits_when_a_pool_is_closed_is_told(recording, faulty_child):
+    pool = DecodePool(1, child_command=faulty_child)
+    threading.Timer(1.0, pool.close).start()
+    with pytest.raises(AvkdError, match="were ended"):
+        list(pool.decode([job_of(recording, "hang")]))
+    pool.close()
 
 
 def test_an_abandoned_reading_does_not_confuse_the_next(recording):
@@ -259,10 +449,9 @@ def test_a_child_that_talks_nonsense_is_given_up(recording):
     assert clip.frames_status == "crashed"
 
 
-def test_children_are_replaced_after_many_jobs(recording, monkeypatch):
-    monkeypatch.setattr(decode_pool, "_JOBS_OF_A_CHILD", 2)
+def test_children_are_replaced_after_many_jobs(recording):
     pids = set()
-    with DecodePool(1) as pool:
+    with DecodePool(1, DecodeLimits(jobs_per_child=2)) as pool:
         for _ in range(4):
             list(pool.decode([job_of(recording, "a")]))
             pids |= {child._process.pid for child in pool._idle}

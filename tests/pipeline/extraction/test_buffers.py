@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -9,17 +12,27 @@ from avkd.pipeline.extraction.producers import (
     describe_waveform,
     frames_of_size,
 )
-from avkd.stages.teachers.declaration import Teacher
+from avkd.stages.teachers.declaration import Teacher, TeacherDeclaration
 from avkd.stages.teachers.registry import load_teacher
 from avkd.stages.teachers.request import TeacherRequest
-from avkd.stages.types import ClipPolicy, DecodedClip, FrameFormat, WaveformFormat
+from avkd.stages.types import (
+    ClipPolicy,
+    DecodedClip,
+    FrameFormat,
+    TeacherOutput,
+    WaveformFormat,
+)
+from avkd.stages.views import PARAMETERS, replay_views
 
 POLICY = ClipPolicy(clip_seconds=3, step_seconds=1, frames_per_step=2)
+WHOLE_CLIPS = dict.fromkeys(range(3), 3)
+"""Steps by row."""
 
 
 @pytest.fixture
 def teacher(bright_request: TeacherRequest) -> Teacher:
-    return load_teacher(bright_request)
+    loaded: Any = load_teacher(bright_request)
+    return loaded
 
 
 def decoded(
@@ -36,7 +49,9 @@ def decoded(
 
 
 def build_buffer(teacher: Teacher) -> TeacherBuffer:
-    return TeacherBuffer(teacher, describe_teacher(teacher.declaration, POLICY), POLICY, 3)
+    return TeacherBuffer(
+        teacher, describe_teacher(teacher.declaration, POLICY), POLICY, 3, WHOLE_CLIPS
+    )
 
 
 def brightness_of(content: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
@@ -134,3 +149,123 @@ def seen(
         frames={size: pictures},
         num_frames=num_frames,
     )
+
+
+class Watcher:
+    """Takes the pictures of a unit at once and gives the mean of their mean brightness."""
+
+    def __init__(self, unit: str, batch_size: int = 2) -> None:
+        self.declaration = TeacherDeclaration(
+            name="watcher",
+            frame_format=FrameFormat(height=16, width=16, crop_fraction=1.0),
+            outputs=(TeacherOutput(name="embedding", shape=(1,), axes=("feature",)),),
+            fingerprint={},
+            batch_size=batch_size,
+            unit=unit,  # type: ignore[arg-type]
+        )
+
+    def predict(self, frames: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+        num_pictures = 2 if self.declaration.unit == "step" else 6
+        assert frames.shape == (self.declaration.batch_size, num_pictures, 16, 16, 3)
+        means = frames.mean(axis=(2, 3, 4), dtype=np.float32) / 255
+        return {"embedding": means.mean(axis=1, keepdims=True)}
+
+
+@pytest.mark.parametrize("unit", ["step", "clip"])
+def test_a_network_that_averages_pictures_says_the_mean_of_what_is_said_of_each(
+    teacher: Teacher, unit: str
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    frame_format = teacher.declaration.frame_format
+    clip = DecodedClip(clip_id="c", frames_status="ok", frames={frame_format: noise}, num_frames=6)
+    by_frame: Any = replace(teacher.declaration, per=unit)
+    monitor: Any = type(teacher)(by_frame)  # type: ignore[call-arg]
+    contents = []
+    for each in (monitor, Watcher(unit)):
+        buffer = TeacherBuffer(
+            each, describe_teacher(each.declaration, POLICY), POLICY, 3, WHOLE_CLIPS
+        )
+        buffer.put(1, clip)
+        contents.append(buffer.finish().arrays["embedding"][..., :1])
+    np.testing.assert_allclose(contents[1], contents[0], rtol=1e-5)
+    assert contents[1].shape == ((3, 3, 1) if unit == "step" else (3, 1))
+    assert contents[1][1].all()
+    assert not contents[1][[0, 2]].any()
+
+
+def test_pictures_that_a_unit_lacks_are_those_there_are_over_again(teacher: Teacher) -> None:
+    watcher = Watcher("clip")
+    seen: list[list[int]] = []
+
+    class Looking(Watcher):
+        def predict(self, frames: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+            seen.append(frames[0, :, 0, 0, 0].tolist())
+            return super().predict(frames)
+
+    looking = Looking("clip")
+    buffer = TeacherBuffer(
+        looking, describe_teacher(watcher.declaration, POLICY), POLICY, 3, WHOLE_CLIPS
+    )
+    buffer.put(0, decoded(teacher, [10, 20, 30, 40], status="ok"))
+    buffer.finish()
+    assert seen == [[10, 20, 30, 40, 10, 20]]
+
+
+def test_one_vector_a_clip_is_the_mean_of_the_frames_there_are(teacher: Teacher) -> None:
+    declared = replace(teacher.declaration, per="clip")
+    monitor: Any = type(teacher)(declared)  # type: ignore[call-arg]
+    buffer = TeacherBuffer(monitor, describe_teacher(declared, POLICY), POLICY, 3, WHOLE_CLIPS)
+    buffer.put(0, decoded(teacher, [10, 20, 60, 0, 0, 0], status="partial", num_frames=3))
+    content = buffer.finish()
+    assert content.arrays["logits"].shape == (3, 3)
+    np.testing.assert_allclose(content.arrays["embedding"][:, 0] * 255, [30, 0, 0], rtol=1e-5)
+
+
+def viewing(request: TeacherRequest, num_views: int) -> Any:
+    return load_teacher(replace(request, views=num_views, seed=3))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7])
+def test_views_are_seen_as_their_parameters_show_them_again(
+    bright_request: TeacherRequest, batch_size: int
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    teacher = viewing(replace(bright_request, batch_size=batch_size), 3)
+    frames = {teacher.declaration.frame_format: noise}
+    buffer = TeacherBuffer(
+        teacher, describe_teacher(teacher.declaration, POLICY), POLICY, 4, {**WHOLE_CLIPS, 3: 3}
+    )
+    # The last step has one picture of two.
+    buffer.put(2, DecodedClip(clip_id="c", frames_status="partial", frames=frames, num_frames=5))
+    arrays = buffer.finish().arrays
+    assert set(arrays) == {"views", "logits_views", "embedding_views"}
+    assert arrays["views"].shape == (4, 3, 3, len(PARAMETERS))
+    padded = np.concatenate([noise, noise[-1:]])
+    shown = replay_views(padded, arrays["views"][2], (16, 16))
+    brightness = shown.mean(axis=(2, 3, 4), dtype=np.float32) / 255
+    by_step = brightness.reshape(3, 2, 3).mean(axis=1)
+    np.testing.assert_allclose(arrays["embedding_views"][2, ..., 0], by_step, rtol=1e-5)
+    assert len(np.unique(arrays["views"][2, ..., 0])) == 9
+    assert not arrays["views"][[0, 1, 3]].any()
+    assert not arrays["logits_views"][[0, 1, 3]].any()
+
+
+def test_views_do_not_depend_on_the_row_or_on_other_clips(
+    bright_request: TeacherRequest,
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    teacher = viewing(bright_request, 2)
+    spec = describe_teacher(teacher.declaration, POLICY)
+    frames = {teacher.declaration.frame_format: noise}
+    seen = []
+    for row, others in ((0, ()), (3, (0, 1))):
+        buffer = TeacherBuffer(teacher, spec, POLICY, 4, {**WHOLE_CLIPS, 3: 3})
+        for other in others:
+            buffer.put(
+                other,
+                DecodedClip(clip_id=str(other), frames_status="ok", frames=frames, num_frames=6),
+            )
+        buffer.put(row, DecodedClip(clip_id="c", frames_status="ok", frames=frames, num_frames=6))
+        seen.append({name: array[row] for name, array in buffer.finish().arrays.items()})
+    for name in seen[0]:
+        np.testing.assert_array_equal(seen[0][name], seen[1][name])

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from avkd.errors import InvalidValueError
+from avkd.errors import InvalidValueError, UnknownNameError
+from avkd.pipeline.extraction import choices
 from avkd.pipeline.extraction.choices import (
     DEFAULT_ROWS_PER_SHARD,
     choose_frames,
@@ -65,6 +66,7 @@ def test_asking_for_what_the_store_has_is_fine(store: Store) -> None:
         ("step_seconds", 1.0, "2"),
         ("frames_per_step", 1, "3"),
         ("tail", "keep", "drop"),
+        ("decoder", "decord", "pyav"),
     ],
 )
 def test_another_policy_is_refused_with_both_values(
@@ -72,6 +74,18 @@ def test_another_policy_is_refused_with_both_values(
 ) -> None:
     with pytest.raises(InvalidValueError, match=f"{option} {asked} differs from {stored}"):
         choose_policy(request(**{option: asked}), store)
+
+
+def test_a_decoder_nobody_knows_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UnknownNameError, match="unknown decoder 'torchcodec'; known: decord, pyav"):
+        choose_policy(request(decoder="torchcodec"), None)
+
+
+def test_decord_is_refused_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "find_spec", lambda name: None)
+    assert choose_policy(request(), None) == ClipPolicy()
+    with pytest.raises(InvalidValueError, match="decoder decord is not installed here"):
+        choose_policy(request(decoder="decord"), None)
 
 
 def test_other_shards_are_refused_with_both_values(store: Store) -> None:

@@ -55,6 +55,11 @@ def test_pictures_of_streams_are_inputs_that_show_all_of_a_picture():
 def test_stored_pictures_are_told_from_their_declaration():
     assert stored_pictures(DEPTH.describe(POLICY)) == DEPTH
     assert stored_pictures(RGB.describe(POLICY)) == RGB
+    by_decord = replace(POLICY, decoder="decord")
+    assert stored_pictures(RGB.describe(by_decord)) == RGB
+    assert RGB.describe(by_decord).fingerprint["decoder"] == "decord"
+    assert DEPTH.describe(by_decord) == DEPTH.describe(POLICY)
+    assert TRUTH.describe(by_decord) == TRUTH.describe(POLICY)
     assert stored_pictures(TRUTH.describe(POLICY)) is None
     assert stored_pictures(describe_frames(frames_of_size(3, 2), POLICY)) is None
 

@@ -6,7 +6,10 @@ import pytest
 from avkd.pipeline.extraction import probing
 from avkd.pipeline.extraction.probing import probe_recordings
 from avkd.pipeline.extraction.worker import closing_worker
+from avkd.stages.media.limits import DecodeLimits
 from avkd.storage.schema import Recording
+
+PATIENT = DecodeLimits(clip_seconds=60)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +27,7 @@ def test_durations_come_from_the_files_and_failures_get_a_reason(recordings: Pat
     probed = probe_recordings(
         asked,
         num_workers=1,
-        time_limit_seconds=20,
+        limits=PATIENT,
         on_recording=lambda *counts: told.append(counts),
     )
     assert [each.recording_id for each in probed.recordings] == names
@@ -47,7 +50,7 @@ def test_where_one_stream_cannot_be_read_another_tells_the_duration(recordings: 
     probed = probe_recordings(
         asked,
         num_workers=1,
-        time_limit_seconds=20,
+        limits=PATIENT,
         on_recording=lambda *counts: told.append(counts),
     )
     assert [each.duration_seconds for each in probed.recordings[:2]] == [2.0, 2.0]
@@ -59,7 +62,7 @@ def test_where_one_stream_cannot_be_read_another_tells_the_duration(recordings: 
 def test_a_duration_of_the_corpus_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "lend_decode_pool", None)
     asked = [Recording(recording_id="x", streams={"rgb": "/none.mp4"}, duration_seconds=7.0)]
-    probed = probe_recordings(asked, num_workers=1, time_limit_seconds=20)
+    probed = probe_recordings(asked, num_workers=1, limits=PATIENT)
     assert probed.recordings == tuple(asked)
     assert not probed.unreadable
 
@@ -68,5 +71,5 @@ def test_a_duration_of_the_corpus_is_believed(monkeypatch: pytest.MonkeyPatch) -
 def test_a_duration_that_cannot_be_is_asked_of_the_file(recordings: Path, nonsense: float) -> None:
     asked = Recording(recording_id="f", streams={"audio": str(recordings / "f_sound.wav")})
     believed = Recording(recording_id="f", streams=asked.streams, duration_seconds=nonsense)
-    probed = probe_recordings([believed], num_workers=1, time_limit_seconds=20)
+    probed = probe_recordings([believed], num_workers=1, limits=PATIENT)
     assert probed.recordings[0].duration_seconds == pytest.approx(2, abs=0.1)

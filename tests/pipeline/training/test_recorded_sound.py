@@ -1,13 +1,16 @@
+import shutil
 import wave
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from avkd.errors import CorpusError
 from avkd.pipeline.extraction.producers import describe_waveform
 from avkd.pipeline.recipe import DataConfig
+from avkd.pipeline.removal import remove_recordings
 from avkd.pipeline.training.examples import find_examples
 from avkd.pipeline.training.learning_set import (
     LearningSet,
@@ -148,3 +151,16 @@ def test_of_two_microphones_a_student_hears_what_its_encoder_takes(
     expected = read_waveform(str(path), 0.5, 0.5, stored)
     assert row.waveform is not None
     assert np.array_equal(row.waveform, expected if heard is None else expected[:1])
+
+
+def test_a_recording_that_is_removed_meanwhile_is_told_in_one_line(
+    store: Store, sound: RecordedSound, tmp_path: Path
+) -> None:
+    shutil.copytree(store.url, tmp_path / "store")
+    mine = replace(sound, store=Store.open(str(tmp_path / "store")))
+    remove_recordings(mine.store, ["1.wav"])
+    with (
+        closing(mine.read([[2, 3, 0]])) as read,
+        pytest.raises(CorpusError, match=r"row 2 of .* was removed while a student"),
+    ):
+        list(read)

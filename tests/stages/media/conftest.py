@@ -64,6 +64,8 @@ class Video:
     width: int = 8 * BLOCK
     height: int = 2 * BLOCK + 16
     pix_fmt: str = "yuv420p"
+    options: tuple[tuple[str, str], ...] = ()
+    """Of its encoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,10 @@ def _add_video(container, video: Video):
     context.gop_size = video.gop
     context.thread_count = 1
     if video.codec == "libx264":
-        context.options = {"bf": str(video.b_frames), "preset": "ultrafast", "crf": "18"}
+        plain = {"bf": str(video.b_frames), "preset": "ultrafast", "crf": "18"}
+        context.options = {**plain, **dict(video.options)}
+    elif video.options:
+        context.options = dict(video.options)
     elif video.b_frames and video.codec in {"mpeg4", "mpeg1video", "mpeg2video"}:
         context.max_b_frames = video.b_frames
     if video.rotation:
@@ -247,6 +252,55 @@ def long_recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_media(folder / "long.avi", replace(video, codec="mpeg4"))
     write_media(folder / "long.flac", None, Sound(seconds=40, codec="flac", rate=44_100))
     write_media(folder / "long.mp3", None, Sound(seconds=40, codec="libmp3lame"))
+    return folder
+
+
+_SLOW = Video(times=[i / 10 for i in range(240)], rate=Fraction(10), unit=Fraction(1, 1000), gop=20)
+_UNEVEN = [0.1 * i + (0.07 if i % 3 else 0.0) for i in range(240)]
+
+
+def _open_gop(encoder: str) -> tuple[tuple[str, str], ...]:
+    quiet = ":log-level=none" if encoder == "x265" else ""
+    plain = (("preset", "ultrafast"), (f"{encoder}-params", f"open-gop=1:bframes=3{quiet}"))
+    return (*plain, ("bf", "3")) if encoder == "x264" else plain
+
+
+@pytest.fixture(scope="session")
+def jumpy_recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-four seconds of every kind of picture that may depend on where one jumps in."""
+    folder = tmp_path_factory.mktemp("jumpy")
+    aac, opus, mp2 = (Sound(codec=codec, seconds=24) for codec in ("aac", "libopus", "mp2"))
+    mpeg2 = replace(_SLOW, codec="mpeg2video", rate=Fraction(25), unit=Fraction(1, 25), gop=30)
+    refreshed = (("x264-params", "intra-refresh=1:bframes=0"),)
+    recipes = {
+        "long_gop.mp4": (replace(_SLOW, gop=130), aac),
+        "open_gop.mp4": (replace(_SLOW, options=_open_gop("x264")), aac),
+        "open_gop.mkv": (replace(_SLOW, options=_open_gop("x264")), opus),
+        "open_gop_hevc.mp4": (replace(_SLOW, codec="libx265", options=_open_gop("x265")), None),
+        "refreshed.mkv": (replace(_SLOW, options=refreshed), None),
+        "uneven.mp4": (replace(_SLOW, times=_UNEVEN), None),
+        "ten_bit.mkv": (replace(_SLOW, pix_fmt="yuv420p10le"), None),
+        "h264.ts": (_SLOW, mp2),
+        "mpeg2.mpg": (replace(mpeg2, times=[i / 25 for i in range(600)]), mp2),
+        "mpeg2.ts": (replace(mpeg2, times=[i / 25 for i in range(600)]), mp2),
+        "vp8.webm": (replace(_SLOW, codec="libvpx"), opus),
+        "mpeg4.mp4": (replace(_SLOW, codec="mpeg4"), None),
+        "mpeg4.avi": (replace(_SLOW, codec="mpeg4", unit=Fraction(1, 10)), None),
+    }
+    for name, (video, sound) in recipes.items():
+        write_media(folder / name, video, sound)
+    write_media(folder / "whole.mp4", _SLOW, aac, {"movflags": "faststart"})
+    rng = np.random.default_rng(0)
+    for name in ("whole.mp4", "open_gop.mkv"):
+        content = bytearray((folder / name).read_bytes())
+        middle, suffix = len(content) // 2, name[-3:]
+        (folder / f"cut.{suffix}").write_bytes(content[: middle + middle // 5])
+        garbled = bytearray(content)
+        garbled[middle : middle + middle // 10] = rng.bytes(middle // 10)
+        (folder / f"garbled.{suffix}").write_bytes(garbled)
+        for place in rng.integers(middle, middle + middle // 2, 400):
+            content[place] ^= 0xFF
+        (folder / f"flipped.{suffix}").write_bytes(content)
     return folder
 
 

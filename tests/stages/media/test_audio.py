@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from avkd.errors import MediaError
+from avkd.stages.media import native_sound
 from avkd.stages.media.audio import open_sound, read_audio_file, read_waveform
 from avkd.stages.types import WaveformFormat
 
@@ -177,6 +178,31 @@ def test_a_file_without_sound_says_so(recordings, name, status):
     with pytest.raises(MediaError) as caught:
         read_audio_file(str(recordings / name), MONO)
     assert caught.value.status == status
+
+
+def test_where_sound_ended_is_told_of_every_clip_behind_it(long_recordings, tmp_path, monkeypatch):
+    content = (long_recordings / "long.mkv").read_bytes()
+    path = tmp_path / "cut.mkv"
+    path.write_bytes(content[: len(content) // 2])
+    opened = []
+    real = native_sound.open_container
+    monkeypatch.setattr(native_sound, "open_container", lambda p: opened.append(p) or real(p))
+    with open_sound(str(path)) as sound:
+        across = sound.read(0.0, 40.0, MONO)
+        end = across.damage.split(",")[0]
+        first = sound.read(30.0, 4.0, MONO)
+        num_opened = len(opened)
+        last = sound.read(34.0, 4.0, MONO)
+    assert end[:15] == "sound ends at 1" or end[:15] == "sound ends at 2"
+    for behind in (first, last):
+        assert behind.damage.split(",")[0] == end
+        assert behind.damage.endswith(": 192000 of 192000 samples missing")
+        assert (behind.is_lost, behind.waveform.any()) == (True, False)
+        assert behind.waveform.shape == (1, 4 * 22_050)
+    # All of the file was read once to find that out, not for every clip.
+    assert len(opened) == num_opened
+    with open_sound(str(path)) as sound:
+        assert not sound.read(2.0, 4.0, MONO).damage
 
 
 def test_raw_sound_without_a_declared_length_is_read_to_its_end(tmp_path, write, media):

@@ -13,13 +13,20 @@ from avkd.stages.media.wire import (
     decode_clip,
     decode_probe,
     encode_job,
-    read_message,
     write_message,
 )
+from avkd.stages.media.wire import read_message as read_any_message
 from avkd.stages.types import FrameFormat, WaveformFormat
 
 # The real child, with something done to it before it starts.
 TAMPERED = "from avkd.stages.media import child, serving\n{}\nchild.main()"
+
+
+def read_message(pipe):
+    """The next reply: on a busy machine a child may have to say that it gets on before it."""
+    while (message := read_any_message(pipe)) is not None and "progress" in message[0]:
+        pass
+    return message
 
 
 def start(*command):

@@ -105,11 +105,11 @@ def test_a_remote_recording_is_fetched_once(recordings, monkeypatch):
 def test_an_unforeseen_error_costs_the_clip_and_not_the_job(recordings, monkeypatch):
     real, calls = clips_module.read_pictures, []
 
-    def fail_once(*arguments):
+    def fail_once(*arguments, **options):
         calls.append(arguments)
         if len(calls) == 1:
             raise KeyError("surprise")
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(clips_module, "read_pictures", fail_once)
     first, second = decode_clips(job_for(recordings / "h264.mp4", 0.0, 0.5))
@@ -121,3 +121,32 @@ def test_an_unforeseen_error_costs_the_clip_and_not_the_job(recordings, monkeypa
 @pytest.mark.parametrize("name", ["playlist.mp4", "concat.mp4"])
 def test_a_playlist_opens_no_other_file(recordings, name):
     assert statuses(job_for(recordings / name, 0.0)) == [("decode_error", "decode_error")]
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "ntsc.mkv"])
+def test_sound_in_one_format_does_not_depend_on_the_others(recordings, name):
+    others = WaveformFormat(sample_rate=16_000), WaveformFormat(sample_rate=22_050, channels="mix")
+    path = recordings / name
+    together = list(decode_clips(job_for(path, 0.5, 1.0, more_waveforms=others)))
+    for other in (MONO, *others):
+        alone = decode_clips(job_for(path, 0.5, 1.0, waveform=other))
+        for clip, company in zip(alone, together, strict=True):
+            assert company.sound(other).status == clip.waveform_status == "ok"
+            assert np.array_equal(company.sound(other).waveform, clip.waveform)
+
+
+def test_a_format_that_a_file_has_too_few_channels_for_fails_alone(recordings):
+    six = WaveformFormat(num_channels=6, channels="all")
+    stereo = recordings / "sound.wav"
+    job = job_for(stereo, 0.0, frame_formats=(), waveform=six, more_waveforms=(MONO,))
+    (clip,) = decode_clips(job)
+    assert clip.sound(six).status == "decode_error"
+    assert "2 channels of sound, 6 asked for" in clip.sound(six).reason
+    assert clip.sound(MONO).status == "ok"
+    assert clip.sound(MONO).waveform.any()
+
+
+def test_a_file_without_sound_has_none_in_any_format(recordings):
+    other = WaveformFormat(sample_rate=16_000)
+    (clip,) = decode_clips(job_for(recordings / "rotated90.mp4", 0.0, more_waveforms=(other,)))
+    assert clip.sound(MONO).status == clip.sound(other).status == "no_audio"

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from avkd.errors import MediaError
-from avkd.stages.media import decord_reader, pyav_reader
-from avkd.stages.media.decord_reader import DecordReader
+from avkd.stages.media import file_look, pyav_reader
+from avkd.stages.media.file_identity import KnownFiles
 from avkd.stages.media.frames import open_frames, read_frames, read_pictures
 from avkd.stages.media.pyav_reader import PyavReader
 from avkd.stages.types import FrameFormat
@@ -14,29 +14,6 @@ INSTANTS = [0.0, 0.11, 0.5, 0.51, 0.9, 1.3, 1.31, 1.9]
 
 def numbers(reader, instants, media):
     return [None if p is None else media.read_number(p) for p in reader.read(instants)]
-
-
-@pytest.mark.parametrize(
-    "name", ["h264.mp4", "ntsc.mkv", "vp8.webm", "vfr.mp4", "late_sound.mp4", "rotated180.mp4"]
-)
-def test_decord_and_pyav_give_the_same_pictures(recordings, name):
-    pytest.importorskip("decord")
-    by_decord = DecordReader.open_if_sound(str(recordings / name))
-    assert by_decord is not None
-    by_pyav = PyavReader(str(recordings / name))
-    pairs = zip(by_decord.read(INSTANTS), by_pyav.read(INSTANTS), strict=True)
-    assert all(np.array_equal(ours, theirs) for ours, theirs in pairs)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("h264.ts", "mpeg2.mpg", "bframes.avi", "mjpeg.avi", "edit_list.mp4", "ten_bit.mkv"),
-        *("half.mp4", "sound_only.m4a"),
-    ],
-)
-def test_decord_is_not_asked_where_it_may_lie(recordings, name):
-    assert DecordReader.open_if_sound(str(recordings / name)) is None
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "vp8.webm", "mjpeg.avi", "bframes.avi"])
@@ -91,21 +68,11 @@ def test_turned_recordings_are_upright(recordings, name, quarter_turns):
         assert np.array_equal(np.rot90(flat, quarter_turns), upright)
 
 
-def test_both_readers_turn_a_camera_picture_the_same_way(tmp_path, write, media, monkeypatch):
-    pytest.importorskip("decord")
-    path = str(write(tmp_path / "turned.mp4", media.Video(rotation=90, width=320, height=240)))
-    by_decord = DecordReader.open_if_sound(path)
-    assert by_decord is not None
-    (ours,), (theirs,) = by_decord.read([1.0]), PyavReader(path).read([1.0])
-    assert ours.shape == (320, 240, 3)
-    assert np.array_equal(ours, theirs)
-
-
-def test_a_large_file_is_left_to_pyav_with_the_same_pictures(recordings, monkeypatch):
+def test_a_large_file_is_read_by_its_index_with_the_same_pictures(recordings, monkeypatch):
     path = str(recordings / "h264.mp4")
     before = read_frames(path, INSTANTS, [SMALL])[SMALL]
-    monkeypatch.setattr(decord_reader, "_LARGEST_BYTES", 10)
-    assert DecordReader.open_if_sound(path) is None
+    monkeypatch.setattr(file_look, "_LARGEST_BYTES", 10)
+    monkeypatch.setattr(file_look, "_looks", KnownFiles())
     assert np.array_equal(read_frames(path, INSTANTS, [SMALL])[SMALL], before)
 
 
@@ -134,6 +101,17 @@ def test_a_jump_that_fails_is_walked_instead(long_recordings, media, monkeypatch
     # As if every jump landed behind its target.
     monkeypatch.setattr(pyav_reader, "_SEEK_MARGINS_SECONDS", (-10.0,))
     assert numbers(reader, [20.1, 35.1], media) == [100, 175]
+
+
+@pytest.mark.parametrize(
+    "name", ["h264.mp4", "bframes.avi", "h264.ts", "ntsc.mkv", "late_sound.mp4"]
+)
+def test_a_whole_file_with_sound_that_is_read_to_its_last_picture_has_no_damage(recordings, name):
+    instants = np.arange(0.0, 3.0, 0.04)
+    with open_frames(str(recordings / name)) as reader:
+        pictures = read_pictures(reader, instants, [SMALL])
+        assert 45 <= pictures.num_frames < len(instants)
+        assert reader.num_damaged(0.0, 60.0) == 0
 
 
 def test_pictures_after_the_end_are_missing_and_counted(recordings):
@@ -183,9 +161,3 @@ def test_a_file_without_pictures_says_so(recordings, name, status):
     with pytest.raises(MediaError) as caught:
         read_frames(str(recordings / name), [0.5], [SMALL])
     assert caught.value.status == status
-
-
-def test_every_file_is_read_where_decord_is_not_installed(recordings, media, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "decord", None)
-    with open_frames(str(recordings / "h264.mp4")) as reader:
-        assert numbers(reader, [1.0], media) == [25]

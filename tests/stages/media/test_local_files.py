@@ -1,4 +1,3 @@
-import os
 import tempfile
 from pathlib import Path
 
@@ -6,7 +5,7 @@ import fsspec
 import pytest
 
 from avkd.errors import MediaError
-from avkd.stages.media.local_files import local_file, remove_copies
+from avkd.stages.media.local_files import OWNER_VARIABLE, local_file, remove_copies
 
 
 def test_a_path_stays_as_it_is(tmp_path):
@@ -36,10 +35,28 @@ def test_an_object_that_cannot_be_fetched_is_a_decode_error_that_names_it():
 
 def test_copies_of_a_process_that_was_killed_can_be_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv(OWNER_VARIABLE, "somebody")
     with fsspec.open("memory://bucket/clip.mp4", "wb") as remote:
         remote.write(b"content")
     with local_file("memory://bucket/clip.mp4") as path:
-        remove_copies(os.getpid() + 1)
+        remove_copies("another")
         assert Path(path).exists()
-        remove_copies(os.getpid())
+        remove_copies("somebody")
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("clip.mp4", ".mp4"),
+        (f"clip.mp4?signature=a.b{'c' * 300}", ".mp4"),
+        ("x.a b", ""),
+        ("x", ""),
+    ],
+)
+def test_a_copy_is_called_like_its_file_and_not_like_its_address(name, suffix):
+    with fsspec.open(f"memory://bucket/{name}", "wb") as remote:
+        remote.write(b"content")
+    with local_file(f"memory://bucket/{name}") as path:
+        assert Path(path).name == f"recording{suffix}"
+        assert Path(path).read_bytes() == b"content"

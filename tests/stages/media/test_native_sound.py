@@ -13,7 +13,7 @@ def test_a_span_lies_where_its_samples_are(recordings, media):
     assert native.samples.shape == (1, 20_000)
     assert np.abs(native.samples[0] - written[30_000:50_000]).max() < 1e-3
     assert not native.reached_end
-    assert native.num_broken == 0
+    assert (native.broken, native.gaps) == ([], [])
 
 
 def test_a_span_past_the_end_is_silent_there(recordings):

@@ -64,7 +64,7 @@ def test_what_is_no_media_file_is_an_error_of_one_line_that_names_it(recordings,
 
 
 def test_a_folder_is_no_recording(tmp_path):
-    with pytest.raises(MediaError, match="no such file"):
+    with pytest.raises(MediaError, match="a folder, not a file"):
         probe(str(tmp_path))
 
 

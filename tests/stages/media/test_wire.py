@@ -19,7 +19,13 @@ from avkd.stages.media.wire import (
     read_message,
     write_message,
 )
-from avkd.stages.types import DecodedClip, FrameFormat, MediaInfo, WaveformFormat
+from avkd.stages.types import (
+    DecodedClip,
+    DecodedSound,
+    FrameFormat,
+    MediaInfo,
+    WaveformFormat,
+)
 
 FORMAT = FrameFormat(height=8, width=6)
 
@@ -44,6 +50,7 @@ def test_a_job_survives_the_pipe():
         clip_seconds=5.0,
         frame_formats=(FORMAT,),
         waveform=WaveformFormat(),
+        decoder="decord",
     )
     received, _ = through_a_pipe(encode_job(job))
     assert decode_job(received) == job
@@ -105,3 +112,30 @@ def test_16_bit_pictures_survive_the_pipe():
     received = decode_clip(*through_a_pipe(*encode_clip(clip)))
     assert received.frames[gray].dtype == np.uint16
     assert (received.frames[gray] == levels).all()
+
+
+@pytest.mark.parametrize("first", [None, np.ones((1, 4), np.int16)])
+def test_sound_in_many_formats_survives_the_pipe(first):
+    slow, many = WaveformFormat(sample_rate=8), WaveformFormat(num_channels=2, channels="all")
+    job = DecodeJob(
+        streams={"audio": "a.wav"},
+        clips=(),
+        clip_seconds=1.0,
+        waveform=WaveformFormat(),
+        more_waveforms=(slow, many),
+    )
+    assert decode_job(through_a_pipe(encode_job(job))[0]) == job
+    clip = DecodedClip(
+        clip_id="c",
+        waveform_status="ok" if first is not None else "decode_error",
+        waveform=first,
+        more_sound={
+            many: DecodedSound(status="decode_error", reason="1 channel"),
+            slow: DecodedSound(status="ok", waveform=np.arange(8, dtype=np.int16)[None]),
+        },
+    )
+    received = decode_clip(*through_a_pipe(*encode_clip(clip)))
+    assert received.sound(many) == clip.more_sound[many]
+    assert received.sound(slow).waveform.tolist() == [list(range(8))]
+    assert (received.waveform is None) == (first is None)
+    assert received.sound(WaveformFormat()).status == clip.waveform_status

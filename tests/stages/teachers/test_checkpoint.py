@@ -1,14 +1,19 @@
 import os
 import pickle
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+from packaging.requirements import Requirement
 from safetensors.torch import save_file
 from torch import nn
 
 from avkd.errors import InvalidValueError
 from avkd.stages.teachers.checkpoint import digest_state_dict, load_strictly, read_state_dict
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Attack:
@@ -75,6 +80,26 @@ def test_cut_off_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InvalidValueError, match="damaged"):
         read_state_dict(path)
+
+
+def test_torch_is_new_enough_for_weights_only_to_hold() -> None:
+    """Before 2.6 it could be got round (CVE-2025-32434), before 2.10 memory was damaged."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (torch_range,) = (
+        each.specifier for each in map(Requirement, project["dependencies"]) if each.name == "torch"
+    )
+    assert not any(torch_range.contains(version) for version in ("2.5.1", "2.6.0", "2.9.1"))
+
+
+def test_nothing_is_unpickled_or_opened_without_weights_only() -> None:
+    calls = re.compile(r"\b(torch\.load|pickle\.loads?|joblib\.load|np\.load)\(([^\n]*)")
+    for path in (ROOT / "stages").rglob("*.py"):
+        for call, arguments in calls.findall(path.read_text()):
+            is_safe = (
+                "weights_only=True" in arguments if call == "torch.load" else call == "np.load"
+            )
+            assert is_safe, f"{path}: {call}"
+            assert "allow_pickle=True" not in arguments, path
 
 
 def test_missing_file_offers_the_option(tmp_path: Path) -> None:

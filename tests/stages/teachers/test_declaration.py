@@ -10,8 +10,9 @@ from avkd.stages.teachers.declaration import (
     TeacherDeclaration,
     declare_classifier,
     digest_file,
+    runtime_fingerprint,
 )
-from avkd.stages.teachers.request import parse_teacher, resolve
+from avkd.stages.teachers.request import TeacherRequest, parse_teacher, resolve
 
 PREPROCESSING = Preprocessing(
     height=32, width=32, crop_fraction=0.875, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
@@ -76,3 +77,9 @@ def test_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"abc")
     assert digest_file(path) == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_compiled_network_is_another_teacher_and_a_plain_one_the_same_as_ever() -> None:
+    assert "compiled" not in declare(runtime="torch").fingerprint
+    request = TeacherRequest(name="x", family="x", runtime="torch", device="cpu", is_compiled=True)
+    assert runtime_fingerprint(request)["compiled"] is True

@@ -90,11 +90,13 @@ def test_torch_and_onnxruntime_agree(lite0: Teacher, draw_noise: Draw) -> None:
         assert np.abs(by_onnx[name] - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", "openvino"])
 def test_bits_do_not_depend_on_the_number_of_threads(
     runtime: RuntimeName, draw_noise: Draw
 ) -> None:
     """Not a smaller network: torch's bits do not move with threads in every one."""
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
     request = parse_teacher("efficientnet_lite0", batch_size=1, device="cpu", runtime=runtime)
     frames = draw_noise(224, 1)
     before = torch.get_num_threads()

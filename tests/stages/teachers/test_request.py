@@ -30,7 +30,7 @@ def test_name_that_is_no_folder_name_is_refused(text: str) -> None:
 @given(
     seed=st.integers(0, 2**31),
     batch_size=st.integers(1, 512),
-    runtime=st.sampled_from(["auto", "torch", "onnxruntime"]),
+    runtime=st.sampled_from(["auto", "torch", "onnxruntime", "openvino"]),
     weights=st.text(max_size=20),
 )
 def test_request_survives_json(seed: int, batch_size: int, runtime: str, weights: str) -> None:
@@ -154,3 +154,48 @@ def test_family_that_does_not_export_runs_torch_on_a_cpu() -> None:
     assert resolve(request, runtimes=("torch",)).runtime == "torch"
     with pytest.raises(InvalidValueError, match="does not run under onnxruntime; use --runtime t"):
         resolve(parse_teacher("x", device="cpu", runtime="onnxruntime"), runtimes=("torch",))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "float16"}, "float16 is for device cuda"),
+        ({"precision": "float16", "runtime": "openvino"}, "float16 is for device cuda"),
+        ({"device": "cuda", "runtime": "openvino"}, "runtime openvino works on device cpu"),
+        ({"is_compiled": True, "runtime": "openvino"}, "a compiler of its own"),
+        ({"is_compiled": True, "runtime": "onnxruntime"}, "a compiler of its own"),
+    ],
+)
+def test_what_a_runtime_does_not_do_is_refused(options: dict[str, object], message: str) -> None:
+    request = TeacherRequest(name="a", family="x", **{"device": "cpu", **options})  # type: ignore[arg-type]
+    with pytest.raises(InvalidValueError, match=message):
+        resolve(request)
+
+
+def test_float16_runs_torch_on_cuda() -> None:
+    request = TeacherRequest(name="a", family="x", device="cuda", precision="float16")
+    assert resolve(request).runtime == "torch"
+
+
+def test_compiling_runs_torch() -> None:
+    request = TeacherRequest(name="a", family="x", device="cpu", is_compiled=True)
+    assert resolve(request).runtime == "torch"
+
+
+def test_openvino_that_is_not_installed_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_module.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(InvalidValueError, match=r"pip install 'avkd\[openvino\]'"):
+        resolve(TeacherRequest(name="a", family="x", device="cpu", runtime="openvino"))
+
+
+def test_a_runtime_of_cpus_takes_the_cpu_of_a_machine_with_a_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(request_module, "_find_device", lambda: "cuda")
+    settled = resolve(TeacherRequest(name="a", family="x", runtime="onnxruntime"))
+    assert (settled.device, settled.runtime) == ("cpu", "onnxruntime")
+    sessions = ("onnxruntime", "openvino")
+    settled = resolve(TeacherRequest(name="a", family="x"), runtimes=sessions)
+    assert (settled.device, settled.runtime) == ("cpu", "onnxruntime")
+    with pytest.raises(InvalidValueError, match="leave --compile out"):
+        resolve(TeacherRequest(name="a", family="x", is_compiled=True), runtimes=sessions)

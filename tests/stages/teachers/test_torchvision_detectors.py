@@ -15,7 +15,7 @@ from avkd.stages.teachers.declaration import TORCH_CPU_THREADS
 from avkd.stages.teachers.network import seeded
 from avkd.stages.teachers.registry import declare_teacher, load_teacher
 from avkd.stages.teachers.request import TeacherRequest, parse_teacher
-from avkd.stages.teachers.runtime import cpu_threads
+from avkd.stages.teachers.runtimes.by_torch import cpu_threads
 from avkd.stages.teachers.torchvision_detectors import list_detectors
 
 SSD = "torchvision_detector/ssdlite320_mobilenet_v3_large"
