@@ -1,6 +1,6 @@
 """Kill extractions at random moments, at least fifty times, and tell what it cost.
 
-    python benchmarks/crash_campaign.py [--kills 60] [--recordings 20] [--seed 1] [--out table.md]
+    python benchmarks/crash_campaign.py [--kills 60] [--recordings 20] [--seed 1] [--out kills.md]
 
 Whole process trees are killed by SIGKILL, serial ones and ones with two workers, and the same
 command goes on until done. After every kill the store must open, every committed shard must verify
@@ -22,10 +22,34 @@ from crash_runs import (
     sounds_command,
     write_sounds,
 )
+from rows import describe_machine
 
 NUM_WORKERS = {"serial": 1, "processes": 2}
 MIN_KILLS = 50
 RECORDING_SECONDS = 8.0
+PAGE = """\
+# Extractions that are killed
+
+Process trees that store the sound of {recordings} recordings, four shards of two clips each, are
+killed by SIGKILL at random moments (seed {seed}), and the same command goes on until done. After
+every kill the store opened, every committed shard verified and no clip was there twice; in the end
+files and digest were those of a run that nobody disturbed. What is done again is at most the shards
+in flight, two a worker.
+
+Machine: {num_cores} cores, {system}, Python {python}, commit `{commit}`. Command:
+
+```bash
+python benchmarks/crash_campaign.py --kills {kills} --recordings {recordings} --seed {seed}
+```
+
+## Sums
+
+{sums}
+
+## Each kill
+
+{each}
+"""
 
 
 def main() -> None:
@@ -50,10 +74,20 @@ def main() -> None:
                     max_in_flight=NUM_WORKERS[executor] * SHARDS_OF_A_WORKER,
                     seed=options.seed,
                 )
-    table = "\n".join([*tabulate(campaigns), "", *tabulate_kills(campaigns)]) + "\n"
-    sys.stdout.write(table)
+    page = write_page(campaigns, options)
+    sys.stdout.write(page)
     if options.out:
-        Path(options.out).write_text(table)
+        Path(options.out).write_text(page)
+
+
+def write_page(campaigns: dict[str, Campaign], options: argparse.Namespace) -> str:
+    """Say what was done, where, and what it cost."""
+    return PAGE.format(
+        **vars(options),
+        **describe_machine(),
+        sums="\n".join(tabulate(campaigns)),
+        each="\n".join(tabulate_kills(campaigns)),
+    )
 
 
 def tabulate(campaigns: dict[str, Campaign]) -> Iterator[str]:
@@ -111,7 +145,7 @@ def _read_options(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--recordings", type=int, default=20, help="of eight seconds: four shards each"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
-    parser.add_argument("--out", help="where to write the tables as well")
+    parser.add_argument("--out", help="where to write the page as well")
     options = parser.parse_args(words)
     if options.kills < MIN_KILLS:
         parser.error(f"--kills {options.kills} must be {MIN_KILLS} or more")
