@@ -161,7 +161,7 @@ def describe_machine() -> Mapping[str, Any]:
     return {
         "processor": _processor(),
         "num_cores": len(os.sched_getaffinity(0)) if can_tell else os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _find_version(name))},
         "commit": _commit(),
