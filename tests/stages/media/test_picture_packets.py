@@ -84,7 +84,9 @@ def test_parameters_that_the_header_does_not_have_are_a_change(name, parameters,
 @pytest.mark.parametrize("content", [b"", b"\0", b"\0\0\0\0\0\0\0\0", b"\xff" * 40])
 @pytest.mark.parametrize("name", ["h264", "hevc", "vp8", "vp9", "av1"])
 def test_any_bytes_are_looked_at_without_harm(name, content):
-    SizeWatch(name, b"").has_changed(content)
+    watch = SizeWatch(name, b"")
+    watch.has_changed(content)
+    assert not watch.has_changed(content)  # the same again is no change
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "ntsc.mkv", "vp8.webm", "vfr.mp4"])

@@ -38,6 +38,8 @@ def test_what_is_no_ordinary_file_is_called_by_its_name(tmp_path, monkeypatch):
 def test_a_link_to_a_file_is_that_file(recordings, tmp_path):
     (tmp_path / "link.mp4").symlink_to(recordings / "h264.mp4")
     refuse_special_file(str(tmp_path / "link.mp4"))
+    with open_container(str(tmp_path / "link.mp4")) as container:
+        assert container.streams.video
 
 
 @pytest.mark.parametrize(
