@@ -118,7 +118,7 @@ def _find_local(source: str) -> Iterable[tuple[str, str]]:
     return [
         (_text(f.relative_to(root).as_posix()), _text(str(f.absolute())))
         for f in files
-        if f.is_file()
+        if not f.is_dir()  # a link to nothing or a pipe is a row with a reason, not a gap
     ]
 
 

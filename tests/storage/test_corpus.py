@@ -1,6 +1,7 @@
 import csv
 import datetime
 import json
+import os
 import uuid
 
 import pyarrow as pa
@@ -46,6 +47,16 @@ def test_a_folder_is_searched_to_the_bottom_for_media_files(folder):
         "rgb": str(folder / "a/c.MKV"),
         "audio": str(folder / "a/c.MKV"),
     }
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+def test_links_to_nothing_and_pipes_are_recordings_and_folders_are_not(tmp_path):
+    (tmp_path / "gone.mp4").symlink_to("moved.mp4")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    os.mkfifo(tmp_path / "pipe.mp4")
+    found = [r.recording_id for r in read_corpus(str(tmp_path))]
+    assert found == ["gone.mp4", "loop.mp4", "pipe.mp4"]
 
 
 def test_a_relative_folder_gives_absolute_uris(folder, monkeypatch):
