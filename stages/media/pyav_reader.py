@@ -8,6 +8,7 @@ and in the end the file is read from its start.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -124,7 +125,12 @@ class PyavReader:
 
         None where the recording has ended. A picture that repeats is the same object. ``anew``
         reads as if nothing had been read before, and without short jumps.
+
+        Raises:
+            ValueError: an instant lies before the one before it.
         """
+        if any(later < earlier for earlier, later in pairwise(instants)):
+            raise ValueError(f"instants {list(instants)} do not ascend; sort them")
         if anew:
             self._damage = DamageLog()
             self._seekable = self._container.format.name.startswith(_SEEKABLE_FORMATS)

@@ -22,6 +22,14 @@ def test_the_picture_on_screen_is_the_one_that_was_drawn_for_it(recordings, medi
         assert numbers(reader, INSTANTS, media) == [int(t * 25 + 1e-6) for t in INSTANTS]
 
 
+def test_instants_that_do_not_ascend_are_refused(recordings):
+    with (
+        open_frames(str(recordings / "h264.mp4")) as reader,
+        pytest.raises(ValueError, match=r"\[0.5, 0.4\] do not ascend"),
+    ):
+        list(reader.read([0.5, 0.4]))
+
+
 def test_pictures_of_a_variable_rate_are_chosen_by_their_times(recordings, media):
     times = np.array(media.VFR_TIMES)
     instants = [0.01, 0.79, 0.9, 0.99, 1.001, 1.5, 2.2, 2.305, 2.32, 2.89, 2.9]
