@@ -5,6 +5,7 @@ check:
 	ruff check .
 	ruff format --check .
 	mypy
+	mypy benchmarks examples
 	lint-imports
 
 test:

@@ -12,6 +12,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from crash_processes import Starter
@@ -68,7 +69,7 @@ def main() -> None:
                 workers = ("--executor", executor, "--workers", str(NUM_WORKERS[executor]))
                 campaigns[executor] = kill_at_random(
                     starter,
-                    lambda store, workers=workers: sounds_command(sounds, store, *workers),
+                    partial(_command, sounds, workers),
                     folder / executor,
                     num_kills=num_kills,
                     max_in_flight=NUM_WORKERS[executor] * SHARDS_OF_A_WORKER,
@@ -120,6 +121,10 @@ def tabulate_kills(campaigns: dict[str, Campaign]) -> Iterator[str]:
                 *(executor, number, f"{kill.seconds:.2f}", kill.num_commits),
                 *(kill.num_shards_lost, kill.num_clips_lost, kill.num_temporary),
             )
+
+
+def _command(sounds: Path, workers: Sequence[str], store: Path) -> list[str]:
+    return sounds_command(sounds, store, *workers)
 
 
 def _share_kills(num_kills: int) -> Iterator[tuple[str, int]]:

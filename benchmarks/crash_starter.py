@@ -36,7 +36,7 @@ def watched_extract_shard(task: Any, *arguments: Any, **options: Any) -> Any:
             _pause(float(os.environ[PAUSE_VARIABLE]), hands.check_hand)
         return left
 
-    shard.leave_out_committed = leave_out_committed
+    vars(shard)["leave_out_committed"] = leave_out_committed
     return shard.extract_shard(task, *arguments, **options)
 
 
@@ -142,7 +142,7 @@ def _run_commands(commands: Sequence[Sequence[str]]) -> int:
     from avkd.cli import app
     from avkd.pipeline import extract
 
-    extract.extract_shard = watched
+    vars(extract)["extract_shard"] = watched
     for command in commands:
         sys.argv = ["avkd", *command]
         try:

@@ -191,8 +191,8 @@ def measure_memory(bench: Bench) -> Rounds:
     jobs = {}
     for times in _FACTORS:
         jobs[f"corpus x{times}"] = bench.prepare(f"copies-{times}", num_copies=times)
-        seconds = tuple(times * each for each in bench.setting.seconds)
-        longer = replace(bench, setting=replace(bench.setting, seconds=seconds))
+        shortest, longest = (times * each for each in bench.setting.seconds)
+        longer = replace(bench, setting=replace(bench.setting, seconds=(shortest, longest)))
         jobs[f"length x{times}"] = longer.prepare(f"length-{times}")
     requests = bench.setting.requests[:1]
     contestants = [bench.ours(name, job, requests) for name, job in sorted(jobs.items(), key=_size)]

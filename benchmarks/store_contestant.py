@@ -9,13 +9,16 @@ import argparse
 import importlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from store_kinds import KINDS
-from store_rows import OUTPUTS, check_all, open_source, sync_folder, take_all
+from store_kinds import KINDS, BenchStore
+from store_rows import OUTPUTS, Arrays, check_all, open_source, sync_folder, take_all
 
 ACTIONS = ("write", "scan", "epoch")
+NUM_EPOCHS = 4
 WARM = {
     "npy": ("numpy",),
     "parquet": ("pyarrow.parquet",),
@@ -39,7 +42,11 @@ def act(
     seed: int = 0,
     checks: bool = False,
 ) -> dict[str, Any]:
-    """Do it, and tell in how many seconds, or, with ``checks``, what came."""
+    """Do it, and tell in how many seconds, or, with ``checks``, what came.
+
+    Epochs are several, as a student takes them: the first, which makes room in memory for all
+    others, is told apart from the median of those.
+    """
     for module in WARM[name]:  # a long run pays for imports once
         importlib.import_module(module)
     store, rows = KINDS[name](), open_source(source)
@@ -49,13 +56,21 @@ def act(
         store.write(rows, place)
         sync_folder(place)
         return {"work_seconds": time.perf_counter() - began, **take_all([rows])}
-    batches = store.scan(place) if action == "scan" else store.epoch(place, batch_size, seed)
     if checks:
-        return check_all(batches, rows)
-    began = time.perf_counter()
-    counts = take_all(batches)
-    assert counts["num_rows"] == len(rows[OUTPUTS[0]]), "not every row came once"
-    return {"work_seconds": time.perf_counter() - began, **counts}
+        return check_all(_batches(store, action, place, batch_size, seed), rows)
+    seconds, counts = [], {}
+    for number in range(NUM_EPOCHS if action == "epoch" else 1):
+        began = time.perf_counter()
+        counts = take_all(_batches(store, action, place, batch_size, seed + number))
+        seconds.append(time.perf_counter() - began)
+        assert counts["num_rows"] == len(rows[OUTPUTS[0]]), "not every row came once"
+    return {"work_seconds": median(seconds[1:] or seconds), "first_seconds": seconds[0], **counts}
+
+
+def _batches(
+    store: BenchStore, action: str, place: Path, batch_size: int, seed: int
+) -> Iterator[Arrays]:
+    return store.scan(place) if action == "scan" else store.epoch(place, batch_size, seed)
 
 
 def main() -> None:

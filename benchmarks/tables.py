@@ -110,11 +110,11 @@ def _efficiency(rounds: Rounds, document: Document) -> list[str]:
         "| over ours | work | wall seconds | CPU seconds |",
         "| --- | --- | --- | --- |",
     ]
-    for floors in ((decoder, "model"), (decoder, "scale", "model")):
-        said = " + ".join(name.partition(":")[0] for name in floors)
-        cells = [_ratio(efficiency_of(rounds, floors, "work_seconds", with_start=False))]
+    for bare in ([decoder, "model"], [decoder, "scale", "model"]):
+        said = " + ".join(name.partition(":")[0] for name in bare)
+        cells = [_ratio(efficiency_of(rounds, bare, "work_seconds", with_start=False))]
         for measure in ("wall_seconds", "cpu_seconds"):
-            cells.append(_ratio(efficiency_of(rounds, floors, measure, with_start=True)))
+            cells.append(_ratio(efficiency_of(rounds, bare, measure, with_start=True)))
         lines.append(f"| {said} | {' | '.join(cells)} |")
     return lines
 
@@ -219,26 +219,30 @@ def _stores(rounds: Rounds, document: Document) -> list[str]:
         "how far a row comes from its place, over all rows; 0.33 is a whole shuffle. By "
         f"{', '.join(filter(None, setting['packages'].values()))}.",
         "",
-        "| | seconds | rows a second | of npy | CPU seconds, with imports | moved | MB on disk |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| | seconds | rows a second | of npy | first epoch, seconds | of npy "
+        "| CPU seconds, with imports | moved | MB on disk |",
+        "| --- " * 9 + "|",
     ]
+    has_epochs = setting["name"] == "epoch"
     for name in rounds.names():
-        seconds, deviation = summarise(rounds, name, "work_seconds")
-        has_floor = "npy" in rounds.names()
-        of_floor = _ratio(_inverse(rounds, name)) if has_floor else "-"
         size = written.get(name, 0) / _MB
-        lines.append(
-            f"| {name} | {seconds:.3g} ± {deviation:.2g} | {setting['num_rows'] / seconds:,.0f} "
-            f"| {of_floor} | {_value(rounds, name, 'cpu_seconds')} "
-            f"| {f'{moved[name]:.2f}' if name in moved else '-'} "
-            f"| {f'{size:,.0f}' if size else '-'} |"
-        )
+        per_second = setting["num_rows"] / summarise(rounds, name, "work_seconds")[0]
+        cells = [name, _value(rounds, name, "work_seconds"), f"{per_second:,.0f}"]
+        cells += [_of_floor(rounds, name, "work_seconds")]
+        cells += _first_epoch(rounds, name) if has_epochs else ["-", "-"]
+        cells += [_value(rounds, name, "cpu_seconds")]
+        cells += [f"{moved[name]:.2f}" if name in moved else "-", f"{size:,.0f}" if size else "-"]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _inverse(rounds: Rounds, name: str) -> Interval:
+def _first_epoch(rounds: Rounds, name: str) -> list[str]:
+    return [_value(rounds, name, "first_seconds"), _of_floor(rounds, name, "first_seconds")]
+
+
+def _of_floor(rounds: Rounds, name: str, measure: str) -> str:
     """The speed of a store over that of the floor."""
-    return compare_rounds(rounds, "npy", name, "work_seconds")
+    return _ratio(compare_rounds(rounds, "npy", name, measure)) if "npy" in rounds.names() else "-"
 
 
 def _bytes(document: Document) -> list[str]:
