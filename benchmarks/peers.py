@@ -20,7 +20,6 @@ import random
 import subprocess
 import tarfile
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -54,8 +53,8 @@ def run_vf(
     num_threads: int,
     reencodes: bool,
     seed: int = 0,
-) -> float:
-    """Be one copy of the loop: do what no other copy has done; tells the seconds of the load.
+) -> None:
+    """Be one copy of the loop: do what no other copy has done.
 
     Args:
         work: of all copies.
@@ -66,9 +65,7 @@ def run_vf(
         reencodes: whether the frame rate is changed by encoding anew.
         seed: of the order; another for each copy.
     """
-    began = time.perf_counter()
     frame_format, look = load_any_batch(request)
-    load_seconds = time.perf_counter() - began
     out.mkdir(parents=True, exist_ok=True)
     turns = list(work.recordings)
     random.Random(seed).shuffle(turns)
@@ -79,7 +76,6 @@ def run_vf(
         parts = [look(frames[i : i + batch_size]) for i in range(0, len(frames), batch_size)]
         if not _is_done(out, recording):
             _save(out, recording, _join(parts))
-    return load_seconds
 
 
 def start_copies(commands: Sequence[Sequence[str]]) -> list[Any]:
@@ -105,14 +101,12 @@ def run_cve(
     num_loader_workers: int,
     batch_size: int,
     videos_of_a_chunk: int,
-) -> float:
-    """Be the loop that concatenates videos; tells the seconds of the load.
+) -> None:
+    """Be the loop that concatenates videos.
 
     The next chunk is read while this one is looked at.
     """
-    began = time.perf_counter()
     frame_format, look = load_any_batch(request)
-    load_seconds = time.perf_counter() - began
     out.mkdir(parents=True, exist_ok=True)
     recordings = work.recordings
     chunks = [
@@ -128,7 +122,6 @@ def run_cve(
             with block.frames() as frames:
                 parts = [look(batch) for batch in _load(frames, batch_size, num_loader_workers)]
             _write_tar(out / f"{number:05d}.tar", chunk, _join(parts))
-    return load_seconds
 
 
 def npy_path(out: Path, recording: Recording, output: str) -> Path:

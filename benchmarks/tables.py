@@ -127,7 +127,7 @@ def _peers(rounds: Rounds, document: Document) -> list[str]:
         f"## (b) Against loops of others, {document['setting']['name']}",
         "",
         f"{document['setting']['why']}. {document['setting']['num_cores']} cores for each. "
-        "Work is without imports and the load of the teacher, which wall seconds have in.",
+        "Work is without the start of Python and imports, which wall seconds have in.",
         "",
         "| | wall seconds | times ours | seconds of work | times ours | CPU seconds | peak MB |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -165,8 +165,7 @@ def _teachers(rounds: Rounds, document: Document) -> list[str]:
     return [
         f"## (c) Several teachers in one pass, {document['setting']['name']}",
         "",
-        f"{document['setting']['why']}. Work is without the load of the teachers, which wall "
-        "seconds have in.",
+        f"{document['setting']['why']}. Work is without imports, which wall seconds have in.",
         "",
         "| | seconds of work | wall seconds | CPU seconds | peak MB | times one pass, of work |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -42,12 +42,10 @@ def find_format(request: TeacherRequest) -> FrameFormat:
     return declared.frame_format
 
 
-def import_libraries(requests: Sequence[TeacherRequest]) -> None:
+def import_libraries() -> None:
     """Import what takes long and is no load of a teacher: outside of what is timed as work."""
-    for name in ("torch.onnx", "onnxruntime"):
+    for name in ("torch.onnx", "onnxruntime", "timm"):
         importlib.import_module(name)
-    if any(request.family.startswith("timm/") for request in requests):
-        importlib.import_module("timm")
 
 
 def load_any_batch(request: TeacherRequest) -> tuple[FrameFormat, Look]:
