@@ -26,6 +26,12 @@ from avkd.stages.media.container import (
 from avkd.stages.media.damage import HoleWatch
 from avkd.stages.media.decoded_frames import GRAY16_FORMATS
 from avkd.stages.media.file_identity import KnownFiles, identify
+from avkd.stages.media.h264_pictures import (
+    CodedPicture,
+    PictureOrder,
+    look_at_h264,
+    order_pictures,
+)
 from avkd.stages.media.picture_packets import (
     SizeWatch,
     is_hidden_picture,
@@ -51,6 +57,8 @@ class FileLook:
     is_gray16: bool = False
     keys: Seconds | None = None
     """When there are key pictures to jump to; None where that is not known."""
+    order: PictureOrder | None = None
+    """None where it is not known which pictures nobody leans on."""
 
 
 class PicturePacket(NamedTuple):
@@ -60,6 +68,8 @@ class PicturePacket(NamedTuple):
     duration: int
     is_key: bool
     is_hidden: bool
+    coded: CodedPicture | None = None
+    """Of H.264, where that is plain."""
 
 
 _looks: KnownFiles[FileLook] = KnownFiles()
@@ -92,7 +102,7 @@ def _look(path: str) -> FileLook:
             return FileLook()
         refuse_large_pictures(path, context.width, context.height)
         if may_look_at_packets(path, context.name):
-            return FileLook(keys=_seen_keys(container, stream))
+            return _look_at_pictures(container, stream)
         return FileLook(keys=_indexed_keys(container, stream))
 
 
@@ -101,21 +111,37 @@ def may_look_at_packets(path: str, codec_name: str) -> bool:
     return SizeWatch.can_watch(codec_name) and Path(path).stat().st_size <= _LARGEST_BYTES
 
 
-def _seen_keys(container: InputContainer, stream: av.VideoStream) -> Seconds | None:
-    """When there are key pictures, by all packets; None if one of these is not what it should be.
+def _look_at_pictures(container: InputContainer, stream: av.VideoStream) -> FileLook:
+    """What all packets tell; nothing if one of these is not what it should be.
 
     Where the pictures' description changes on the way, a jump might lead past it.
     """
-    keys = [each.pts for each in list_pictures(container, stream) if each.is_key]
+    pictures = list_pictures(container, stream)
+    keys = [each.pts for each in pictures if each.is_key]
+    if not keys:
+        return FileLook()
     unit, zero = float(stream.time_base or 0), zero_seconds(container)
-    return np.sort(np.array(keys, dtype=np.float64)) * unit - zero if keys else None
+    return FileLook(
+        keys=np.sort(np.array(keys, dtype=np.float64)) * unit - zero,
+        order=_order(pictures, stream.codec_context.reorder_depth),
+    )
+
+
+def _order(pictures: Sequence[PicturePacket], reorder_depth: int) -> PictureOrder | None:
+    # After a jump into an open group, a decoder misses what its first pictures lean on.
+    if not all(each.coded and each.coded.is_whole for each in pictures if each.is_key):
+        return None
+    coded, pts = [each.coded for each in pictures], [each.pts for each in pictures]
+    return order_pictures(coded, pts, reorder_depth)
 
 
 def list_pictures(container: InputContainer, stream: av.VideoStream) -> Sequence[PicturePacket]:
     """The packets of the pictures, in order of decoding; none if one is not what it should be."""
     found: list[PicturePacket] = []
     codec, holes = stream.codec_context.name, HoleWatch(container)
-    sizes = SizeWatch(codec, stream.codec_context.extradata or b"")
+    header = stream.codec_context.extradata or b""
+    sizes = SizeWatch(codec, header)
+    h264 = look_at_h264(header) if codec == "h264" else None
     for packet in readable_packets(container, ()):
         if holes.is_before(packet):
             return ()
@@ -133,6 +159,7 @@ def list_pictures(container: InputContainer, stream: av.VideoStream) -> Sequence
                 duration=packet.duration or 0,
                 is_key=packet.is_keyframe,
                 is_hidden=is_hidden_picture(codec, memoryview(packet)),
+                coded=h264.read(memoryview(packet)) if h264 else None,
             )
         )
     return found

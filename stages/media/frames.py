@@ -166,10 +166,14 @@ def open_reader(path: str, pixels: Pixels, decoder: DecoderName = "pyav") -> Fra
     """
     if pixels == "gray16":
         return PyavReader(path, pixels)
-    keys = look_at_file(path).keys
-    if decoder == "decord" and keys is not None and (reader := open_if_believed(path)) is not None:
+    look = look_at_file(path)
+    if (
+        decoder == "decord"
+        and look.keys is not None
+        and (reader := open_if_believed(path)) is not None
+    ):
         return reader
-    return PyavReader(path, pixels, keys=keys)
+    return PyavReader(path, pixels, keys=look.keys, order=look.order)
 
 
 def refuse_gray16(path: str) -> None:

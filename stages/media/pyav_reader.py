@@ -2,7 +2,9 @@
 
 The reader jumps over what nobody wants. A jump must not show in the pictures: it counts only where
 it lands on a whole key picture from which the wanted one is reached, else a longer one is tried,
-and in the end the file is read from its start.
+and in the end the file is read from its start. Pictures that nobody leans on or wants are kept from
+the decoder. Where it fails, or gives another one than was to come, all are decoded, and what is
+asked for next is read as by a new reader.
 """
 
 import math
@@ -34,6 +36,8 @@ from avkd.stages.media.decoded_frames import (
     stamped_in_order,
     upright,
 )
+from avkd.stages.media.h264_pictures import PictureOrder
+from avkd.stages.media.left_out import LeftOut
 from avkd.stages.media.limits import limits_in_force
 from avkd.stages.media.picture_end import PictureEnd, declared_pictures
 from avkd.stages.media.progress import note_progress
@@ -62,6 +66,7 @@ class PyavReader:
         path: str,
         pixels: Pixels = "rgb24",
         keys: npt.NDArray[np.float64] | None = None,
+        order: PictureOrder | None = None,
     ) -> None:
         """Open the file and decode its first picture.
 
@@ -70,6 +75,7 @@ class PyavReader:
             pixels: to give.
             keys: when there are key pictures to jump to, ascending; without them only long ways
                 are jumped over.
+            order: of the pictures, so that some need not be decoded; without it all are.
 
         Raises:
             MediaError: ``no_video``, or ``decode_error``, also where ``gray16`` is asked for and
@@ -79,13 +85,21 @@ class PyavReader:
         self._pixels = pixels
         self._keys = keys
         self._takes_short_jumps = True
+        self._left_out: LeftOut | None = None
+        self._leaves_out = order is not None
         self._failure: Exception | None = None
         self._damage = DamageLog()
+        self._damage_given_up = DamageLog()
         self._reformatter = VideoReformatter()
         self._converted: tuple[av.VideoFrame, Pictures] | None = None
         self._closing = ExitStack()
         self._open()
-        self._seekable = self._container.format.name.startswith(_SEEKABLE_FORMATS)
+        if self._shown is None and self._leaves_out:
+            self._leaves_out = False
+            self._begin_anew()
+        if order is not None:
+            self._left_out = LeftOut(order, self._unit, self._zero)
+        self._seekable = self._is_seekable_format()
         if self._shown is None:
             self.close()
             raise MediaError("decode_error", f"{shown(path)}: no picture can be decoded")
@@ -106,6 +120,9 @@ class PyavReader:
         refuse_large_pictures(self._path, context.width, context.height)
         # FFmpeg keeps to it where pictures grow on the way, before it makes room for them.
         context.options = {"max_pixels": str(limits_in_force().num_pixels)}
+        if self._leaves_out:
+            # What is made up for broken pictures depends on all those before: it must not be.
+            context.options |= {"err_detect": "explode"}
         context.thread_count = 1
         self._stream, self._unit = stream, stream.time_base
         self._zero = zero_seconds(self._container)
@@ -124,20 +141,24 @@ class PyavReader:
         """The native upright picture (h, w, channels) on screen at each ascending instant.
 
         None where the recording has ended. A picture that repeats is the same object. ``anew``
-        reads as if nothing had been read before, and without short jumps.
+        reads as if nothing had been read before, without short jumps, and leaves nothing out.
 
         Raises:
             ValueError: an instant lies before the one before it.
         """
         if any(later < earlier for earlier, later in pairwise(instants)):
             raise ValueError(f"instants {list(instants)} do not ascend; sort them")
-        if anew:
-            self._damage = DamageLog()
-            self._seekable = self._container.format.name.startswith(_SEEKABLE_FORMATS)
         self._takes_short_jumps = not anew
+        if self._left_out is not None:
+            self._left_out.ask(instants)
+        # What was damaged before must not show, nor that all had to be decoded for it.
+        is_spoilt = self._left_out is not None and (not self._leaves_out or self._damage.has_any())
+        if anew or is_spoilt:
+            self._read_again(leaves_out=is_spoilt and not anew)
         # A jump may lead past what failed, as it leads a new reader.
-        if anew or (self._failure is not None and self._seekable):
+        elif self._failure is not None and self._seekable:
             self._begin_anew()
+        self._damage_given_up = DamageLog()
         for instant in instants:
             self._advance_or_fail(instant)
             with ffmpeg_errors(self._path):
@@ -156,21 +177,52 @@ class PyavReader:
         try:
             with ffmpeg_errors(self._path):
                 self._advance(instant)
+                self._hold_against_order(instant)
         except Exception as error:
             self._failure = error
             raise
 
     def _advance(self, instant: float) -> None:
-        reached = self._coming or self._shown
-        if self._seekable and reached:
-            key = self._key_between(reached[0], instant)
-            is_far = instant - reached[0] > _SEEK_AHEAD_SECONDS
+        reached = self._reached_seconds()
+        if self._seekable and reached is not None:
+            key = self._key_between(reached, instant)
+            is_far = instant - reached > _SEEK_AHEAD_SECONDS
             if is_far or key is not None or self._is_over(instant):
                 self._seek(instant, key)
         while self._coming and self._coming[0] <= instant + SAME_INSTANT_SECONDS:
             self._interval = self._coming[0] - self._shown[0] if self._shown else self._interval
             self._shown = self._coming
             self._coming = next(self._frames, None)
+
+    def _reached_seconds(self) -> float | None:
+        """When the next picture appears, whether it is decoded or left out."""
+        if self._coming and self._shown and self._left_out is not None:
+            after = self._left_out.seconds_after(self._shown[1].pts)
+            return self._coming[0] if after is None else after
+        reached = self._coming or self._shown
+        return reached[0] if reached else None
+
+    def _hold_against_order(self, instant: float) -> None:
+        """Read again if a picture is broken or not the one that was to come, if need be all.
+
+        First as a new reader would, which does not see what was on the way here.
+        """
+        for leaves_out in (True, False):
+            is_right = self._left_out is None or self._left_out.is_at(instant, self._shown)
+            if not self._leaves_out or (is_right and not self._damage.has_any()):
+                return
+            self._read_again(leaves_out=leaves_out)
+            self._advance(instant)
+
+    def _read_again(self, *, leaves_out: bool) -> None:
+        self._damage_given_up.take_in(self._damage)
+        self._damage = DamageLog()
+        self._leaves_out = leaves_out
+        self._seekable = self._is_seekable_format()
+        self._begin_anew()
+
+    def _is_seekable_format(self) -> bool:
+        return self._container.format.name.startswith(_SEEKABLE_FORMATS)
 
     def _key_between(self, reached: float, instant: float) -> float | None:
         """The last key picture on the way to an instant, if it pays to jump there."""
@@ -213,6 +265,10 @@ class PyavReader:
         log, self._damage = self._damage, DamageLog()
         try:
             is_whole = self._jump(target, instant) and not self._damage.has_any()
+            if is_whole and self._leaves_out:
+                # What was damaged before does not reach here, and is no reason to decode all.
+                self._damage_given_up.take_in(log)
+                log = DamageLog()
             if is_whole:
                 log.take_in(self._damage)
             return is_whole
@@ -251,6 +307,7 @@ class PyavReader:
 
     def num_damaged(self, first_seconds: float, last_seconds: float) -> int:
         """Packets not to be decoded, or lost, and pictures that FFmpeg had to make up in part."""
+        self._damage.take_in(self._damage_given_up)
         return self._damage.count(first_seconds, last_seconds)
 
     def shortfall(self, until_seconds: float) -> str:
@@ -303,6 +360,8 @@ class PyavReader:
             if is_after_hole and seconds is not None:
                 self._damage.note(self._loss_before(packet, seconds))
             seconds = seconds if packet.pts is None else self._seconds(packet.pts)
+            if self._leaves_out and self._left_out and self._left_out.may_lack(packet.pts):
+                continue
             try:
                 yield from self._stream.decode(packet)
             except MemoryError:
