@@ -14,7 +14,7 @@ import glob
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -58,8 +58,8 @@ def read_corpus(
         more_streams: columns of a table that name files as well, such as those of truth.
 
     Raises:
-        CorpusError: the corpus is missing or empty, lacks a column, has an id twice, or something
-            else than numbers in a vector.
+        CorpusError: the corpus is missing or empty, lacks a column, has an id twice, something else
+            than numbers in a vector, or a folder that cannot be searched.
     """
     if is_table(source):
         streams = (*_STREAMS, *more_streams)
@@ -109,7 +109,7 @@ def _find_local(source: str) -> Iterable[tuple[str, str]]:
     if root.is_file():
         return [(root.name, str(root.absolute()))]
     if root.is_dir():
-        files: Iterable[Path] = root.rglob("*")
+        files: Iterable[Path] = _walk(root)
     elif glob.has_magic(str(root)):
         files = map(Path, glob.glob(str(root), recursive=True))  # noqa: PTH207  (absolute patterns)
         root = Path(_fixed_part(str(root)))
@@ -120,6 +120,18 @@ def _find_local(source: str) -> Iterable[tuple[str, str]]:
         for f in files
         if not f.is_dir()  # a link to nothing or a pipe is a row with a reason, not a gap
     ]
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise CorpusError(
+            f"{error.filename} cannot be searched for recordings ({error.strerror}); "
+            "mend its permissions, or give a glob or a table that leaves it out"
+        )
+
+    for folder, folders, names in os.walk(root, onerror=refuse):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in names)
 
 
 def _text(name: str) -> str:

@@ -1,8 +1,10 @@
 import csv
 import datetime
+import errno
 import json
 import os
 import uuid
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -57,6 +59,23 @@ def test_links_to_nothing_and_pipes_are_recordings_and_folders_are_not(tmp_path)
     os.mkfifo(tmp_path / "pipe.mp4")
     found = [r.recording_id for r in read_corpus(str(tmp_path))]
     assert found == ["gone.mp4", "loop.mp4", "pipe.mp4"]
+
+
+def test_a_folder_below_that_cannot_be_searched_is_an_error_and_not_a_gap(folder, monkeypatch):
+    locked, scandir = folder / "locked", os.scandir
+    locked.mkdir()
+
+    def refuse_locked(path):
+        # Nothing is locked for root.
+        if Path(path) == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse_locked)
+    with pytest.raises(CorpusError, match=r"locked cannot be searched .*Permission denied.*glob"):
+        read_corpus(str(folder))
+    monkeypatch.undo()
+    assert read_corpus(str(folder))
 
 
 def test_a_relative_folder_gives_absolute_uris(folder, monkeypatch):
