@@ -24,7 +24,7 @@ def watched_extract_shard(task: Any, *arguments: Any, **options: Any) -> Any:
 
     Between the look at what is committed and the work: there, two runs can race.
     """
-    from avkd.pipeline import hands
+    from avkd.pipeline import task_hooks
     from avkd.pipeline.extraction import shard, turns
 
     def leave_out_committed(task: Any, store: Any) -> Any:
@@ -33,7 +33,7 @@ def watched_extract_shard(task: Any, *arguments: Any, **options: Any) -> Any:
             log = os.open(os.environ[LOG_VARIABLE], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.write(log, f"{task.shard}\n".encode())
             os.close(log)
-            _pause(float(os.environ[PAUSE_VARIABLE]), hands.check_hand)
+            _pause(float(os.environ[PAUSE_VARIABLE]), task_hooks.check_not_given_up)
         return left
 
     vars(shard)["leave_out_committed"] = leave_out_committed

@@ -26,8 +26,8 @@ from distributed.core import Status
 
 from avkd.errors import AvkdError
 from avkd.pipeline.executor import STOP_SECONDS
-from avkd.pipeline.hands import MOST_AT_ONCE, Hand, lending_hand
 from avkd.pipeline.signals import deaf_children, ignore_stop_signals
+from avkd.pipeline.task_hooks import MOST_AT_ONCE, TaskHooks, with_hooks
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -195,10 +195,10 @@ def _run_window(
     stop_seconds: float,
     most_away: float | None,
 ) -> Iterator[Result]:
-    """Keep no more in flight than there are hands, so that a run can stop soon."""
+    """Keep no more in flight than workers may have, so that a run can stop soon."""
     in_flight: list[Any] = []
     while True:
-        num_free = MOST_AT_ONCE * max(1, _num_hands(client, resources)) - len(in_flight)
+        num_free = MOST_AT_ONCE * max(1, _num_threads(client, resources)) - len(in_flight)
         for task in itertools.islice(tasks, max(0, num_free)):
             in_flight.append(_submit(client, function, task, resources))
         if not in_flight:
@@ -260,27 +260,27 @@ _finishing = threading.Lock()
 
 
 def _do(function: Callable[[Task], Result], task: Task) -> Result:
-    """Do a task in a worker; when it offers its hand, its thread no longer counts as busy.
+    """Do a task in a worker; when it lets the next begin, its thread no longer counts as busy.
 
-    Where another task is still being finished, the offer comes to nothing.
+    Where another task is still being finished, that comes to nothing.
     """
     is_beside = False
 
-    def offer() -> None:
+    def let_next_begin() -> None:
         nonlocal is_beside
         if not is_beside and _finishing.acquire(blocking=False):
             is_beside = True
             secede()
 
     try:
-        with lending_hand(Hand(offer=offer)):
+        with with_hooks(TaskHooks(let_next_begin=let_next_begin)):
             return function(task)
     finally:
         if is_beside:
             _finishing.release()
 
 
-def _num_hands(client: Client, resources: Mapping[str, float]) -> int:
+def _num_threads(client: Client, resources: Mapping[str, float]) -> int:
     workers = _workers(client).values()
     if resources:
         return int(sum(worker["resources"].get("GPU", 0) for worker in workers))

@@ -27,10 +27,10 @@ from avkd.pipeline.extraction.stalls import order_parts
 from avkd.pipeline.extraction.task import ShardReceipt, ShardTask
 from avkd.pipeline.extraction.turns import Turns, list_producers
 from avkd.pipeline.extraction.worker import closing_worker, release_decode_pool
-from avkd.pipeline.hands import call_in_run
 from avkd.pipeline.overlapping_executor import OverlappingExecutor
 from avkd.pipeline.report.numbers import counted
 from avkd.pipeline.signals import StopRequest, watch_signals
+from avkd.pipeline.task_hooks import call_in_run
 from avkd.storage.digest import fingerprint_digest
 from avkd.storage.plans import RaceLostError
 from avkd.storage.schema import DATA_STATUSES

@@ -1,7 +1,7 @@
 """Tasks in threads of this process: one after the other, but for the last part of each.
 
-A task that offers its hand (``hands``) is finished beside the one after it. So there are two at
-most, and no task is begun before the one before it has offered or is done. One that was begun
+A task that lets the next begin (``task_hooks``) is finished beside it. So there are two at
+most, and no task is begun before the one before it lets it or is done. One that was begun
 beside another is dropped when the run is to stop before its work begins in earnest.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from avkd.pipeline.executor import STOP_SECONDS
-from avkd.pipeline.hands import MOST_AT_ONCE, GivenUpError, Hand, lending_hand
+from avkd.pipeline.task_hooks import MOST_AT_ONCE, GivenUpError, TaskHooks, with_hooks
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -29,13 +29,13 @@ class _Running:
     is_ahead: bool
     """It was begun beside another."""
     thread: threading.Thread | None = None
-    has_offered: bool = False
+    lets_next_begin: bool = False
     result: Any = None
     error: BaseException | None = None
 
 
 @dataclass(kw_only=True, eq=False)
-class _Offer:
+class _LetNextBegin:
     running: _Running
 
 
@@ -80,7 +80,7 @@ class OverlappingExecutor:
         Raises:
             Exception: the first of a task.
         """
-        events: queue.SimpleQueue[_Offer | _Call | _End] = queue.SimpleQueue()
+        events: queue.SimpleQueue[_LetNextBegin | _Call | _End] = queue.SimpleQueue()
         given_up = threading.Event()
         in_hand: list[_Running] = []
         waiting: Iterator[object] = iter(tasks)
@@ -92,8 +92,8 @@ class OverlappingExecutor:
                     if (task := next(waiting, _NONE_LEFT)) is _NONE_LEFT:
                         break
                     in_hand.append(_Running(is_ahead=bool(in_hand)))
-                    hand = self._lend(in_hand[-1], events, given_up)
-                    _start(in_hand[-1], function, task, events, hand)
+                    hooks = self._make_hooks(in_hand[-1], events, given_up)
+                    _start(in_hand[-1], function, task, events, hooks)
                 if not in_hand:
                     break
                 try:
@@ -102,8 +102,8 @@ class OverlappingExecutor:
                     break
                 if isinstance(event, _Call):
                     _answer(event)
-                elif isinstance(event, _Offer):
-                    event.running.has_offered = True
+                elif isinstance(event, _LetNextBegin):
+                    event.running.lets_next_begin = True
                 else:
                     error = _take_leave(event.running, in_hand)
                     if error is None:
@@ -121,12 +121,12 @@ class OverlappingExecutor:
             for thread in threads:
                 thread.join()
 
-    def _lend(
+    def _make_hooks(
         self,
         running: _Running,
-        events: "queue.SimpleQueue[_Offer | _Call | _End]",
+        events: "queue.SimpleQueue[_LetNextBegin | _Call | _End]",
         given_up: threading.Event,
-    ) -> Hand:
+    ) -> TaskHooks:
         def begin() -> None:
             if running.is_ahead and self._is_stopping():
                 raise GivenUpError
@@ -145,26 +145,26 @@ class OverlappingExecutor:
             if asked.error is not None:
                 raise asked.error
 
-        def offer() -> None:
-            events.put(_Offer(running=running))
+        def let_next_begin() -> None:
+            events.put(_LetNextBegin(running=running))
 
-        return Hand(offer=offer, begin=begin, call=call, check=check)
+        return TaskHooks(let_next_begin=let_next_begin, begin=begin, call=call, check=check)
 
 
 def _is_free(in_hand: list[_Running]) -> bool:
-    return len(in_hand) < MOST_AT_ONCE and all(each.has_offered for each in in_hand)
+    return len(in_hand) < MOST_AT_ONCE and all(each.lets_next_begin for each in in_hand)
 
 
 def _start(
     running: _Running,
     function: Callable[[Any], Any],
     task: Any,
-    events: "queue.SimpleQueue[_Offer | _Call | _End]",
-    hand: Hand,
+    events: "queue.SimpleQueue[_LetNextBegin | _Call | _End]",
+    hooks: TaskHooks,
 ) -> None:
     def do() -> None:
         try:
-            with lending_hand(hand):
+            with with_hooks(hooks):
                 running.result = function(task)
         # Whatever went wrong in this thread is the caller's to see.
         except BaseException as error:

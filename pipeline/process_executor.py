@@ -20,8 +20,8 @@ from typing import Any, TypeVar, cast
 
 from avkd.errors import AvkdError
 from avkd.pipeline.executor import STOP_SECONDS
-from avkd.pipeline.hands import MOST_AT_ONCE, Hand, lending_hand
 from avkd.pipeline.signals import deaf_children, ignore_stop_signals
+from avkd.pipeline.task_hooks import MOST_AT_ONCE, TaskHooks, with_hooks
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -41,12 +41,12 @@ class _Worker:
     connection: Connection
     jobs: dict[int, _Job] = field(default_factory=dict)
     """By number, those in hand."""
-    offered: set[int] = field(default_factory=set)
-    """Of these, those beside which the next may begin (``hands``)."""
+    beside: set[int] = field(default_factory=set)
+    """Of these, those beside which the next may begin (``task_hooks``)."""
     num_given: int = 0
 
     def is_free(self) -> bool:
-        return len(self.jobs) < MOST_AT_ONCE and self.jobs.keys() <= self.offered
+        return len(self.jobs) < MOST_AT_ONCE and self.jobs.keys() <= self.beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ def _hand_out(
     fresh: Iterator[_Job],
     num_workers: int,
 ) -> None:
-    """Give every free hand a job, failed ones first, and idle workers before others."""
+    """Give every free worker a job, failed ones first, and idle workers before others."""
     while True:
         free = sorted((each for each in workers if each.is_free()), key=lambda each: len(each.jobs))
         can_start = len(workers) < num_workers
@@ -149,7 +149,7 @@ def _start_worker() -> _Worker:
 def _receive(worker: _Worker, workers: list[_Worker], again: deque[_Job]) -> _Outcome | None:
     """Read the outcome of a worker's job; None where there is none yet.
 
-    That is so when the worker offers a hand, or died and its jobs get another attempt.
+    That is so when the job lets the next begin, or the worker died and its jobs are tried again.
     """
     try:
         number, outcome = cast("tuple[int, _Outcome | None]", worker.connection.recv())
@@ -157,10 +157,10 @@ def _receive(worker: _Worker, workers: list[_Worker], again: deque[_Job]) -> _Ou
         workers.remove(worker)
         return _bury(worker, again)
     if outcome is None:
-        worker.offered.add(number)
+        worker.beside.add(number)
     else:
         del worker.jobs[number]
-        worker.offered.discard(number)
+        worker.beside.discard(number)
     return outcome
 
 
@@ -197,7 +197,7 @@ def _serve(connection: Connection) -> None:
 
     def do(number: int, function: Callable[[Any], Any], task: Any) -> None:
         try:
-            with lending_hand(Hand(offer=lambda: answer(number, None))):
+            with with_hooks(TaskHooks(let_next_begin=lambda: answer(number, None))):
                 outcome = _attempt(function, task)
             answer(number, outcome)
         except BaseException:  # as if it were the main thread

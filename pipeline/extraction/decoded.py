@@ -39,7 +39,12 @@ from avkd.pipeline.extraction.worker import (
     begin_loading,
     lend_decode_pool,
 )
-from avkd.pipeline.hands import begin_in_earnest, check_hand, current_check, offer_hand
+from avkd.pipeline.task_hooks import (
+    begin_in_earnest,
+    check_not_given_up,
+    current_check,
+    let_next_begin,
+)
 from avkd.stages.media.wire import DecodeJob
 from avkd.stages.teachers.audio_declaration import (
     AnyTeacher,
@@ -108,7 +113,7 @@ def gather_decoded(
         while each is not None:
             clip, view, found = each
             decoded = apply_partial_rule(found, task.on_partial)
-            check_hand()
+            check_not_given_up()
             with STALLS.during("transfer"):
                 for buffer in buffers[view]:
                     shown = show_held(buffer.name, clip, decoded)
@@ -144,7 +149,7 @@ class _OfferingPool:
     @staticmethod
     def _announce_end(jobs: Iterable[DecodeJob]) -> Iterator[DecodeJob]:
         yield from jobs
-        offer_hand()
+        let_next_begin()
 
 
 def _list_keys(task: ShardTask) -> list[Key]:

@@ -16,7 +16,7 @@ from avkd.pipeline.extraction.task import ShardReceipt, ShardTask
 from avkd.pipeline.extraction.turns import leave_out_committed, list_producers
 from avkd.pipeline.extraction.vectors import gather_vectors
 from avkd.pipeline.extraction.worker import MODEL_THREAD, STALLS, keep_trained
-from avkd.pipeline.hands import check_hand
+from avkd.pipeline.task_hooks import check_not_given_up
 from avkd.storage import objects
 from avkd.storage.commits import Commit
 from avkd.storage.schema import ClipRow, ProducerSpec
@@ -134,7 +134,7 @@ def _predict(
 
 
 def _write(store: Store, shard: int, name: str, content: ShardContent, watch: Stopwatch) -> Commit:
-    check_hand()
+    check_not_given_up()
     first_row = shard * store.rows_per_shard
     failures = {first_row + place: failure for place, failure in content.failures.items()}
     arrays: dict[str, Any] = dict(content.arrays)

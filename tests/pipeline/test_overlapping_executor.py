@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from avkd.pipeline.hands import begin_in_earnest, call_in_run, check_hand, offer_hand
 from avkd.pipeline.overlapping_executor import OverlappingExecutor
+from avkd.pipeline.task_hooks import (
+    begin_in_earnest,
+    call_in_run,
+    check_not_given_up,
+    let_next_begin,
+)
 
 WAIT_SECONDS = 10.0
 
@@ -24,7 +29,7 @@ def no_thread_is_left() -> Iterator[None]:
     assert set(threading.enumerate()) <= before
 
 
-def test_without_an_offer_a_task_is_drawn_when_the_one_before_is_done() -> None:
+def test_unless_it_lets_the_next_begin_a_task_is_drawn_when_the_one_before_is_done() -> None:
     events: list[str] = []
 
     def tasks() -> Iterator[int]:
@@ -40,7 +45,7 @@ def test_without_an_offer_a_task_is_drawn_when_the_one_before_is_done() -> None:
     assert events == ["draw 0", "do 0", "draw 1", "do 1", "draw 2", "do 2"]
 
 
-def test_a_task_that_offers_its_hand_is_finished_beside_the_next_and_no_more() -> None:
+def test_a_task_that_lets_the_next_begin_is_finished_beside_the_next_and_no_more() -> None:
     begun = [threading.Event() for _ in range(4)]
     most = [0]
     now: set[int] = set()
@@ -49,7 +54,7 @@ def test_a_task_that_offers_its_hand_is_finished_beside_the_next_and_no_more() -
         now.add(number)
         most[0] = max(most[0], len(now))
         begun[number].set()
-        offer_hand()
+        let_next_begin()
         if number < 3:
             assert begun[number + 1].wait(WAIT_SECONDS)
         now.remove(number)
@@ -76,7 +81,7 @@ def test_the_first_error_is_told_and_a_task_in_hand_is_finished_before() -> None
 
     def do(number: int) -> int:
         if number == 0:
-            offer_hand()
+            let_next_begin()
             assert has_failed.wait(WAIT_SECONDS)
             return number
         has_failed.set()
@@ -95,9 +100,9 @@ def test_a_task_that_does_not_end_after_anothers_error_is_given_up() -> None:
 
     def do(number: int) -> int:
         if number == 0:
-            offer_hand()
+            let_next_begin()
             assert woken.wait(WAIT_SECONDS)
-            check_hand()
+            check_not_given_up()
             raise AssertionError("it goes on")
         raise ZeroDivisionError("the second")
 
@@ -114,7 +119,7 @@ def test_ctrl_c_gives_up_what_is_in_hand() -> None:
     def do(number: int) -> int:
         if number == 1:
             os.kill(os.getpid(), signal.SIGINT)
-        offer_hand()
+        let_next_begin()
         assert woken.wait(WAIT_SECONDS)
         try:
             call_in_run(lambda: seen.append("told"))
@@ -161,9 +166,9 @@ def test_a_run_that_nobody_reads_on_is_given_up() -> None:
 
     def do(number: int) -> int:
         if number == 1:
-            offer_hand()
+            let_next_begin()
             assert woken.wait(WAIT_SECONDS)
-            check_hand()
+            check_not_given_up()
         return number
 
     results = OverlappingExecutor(give_up=woken.set).run(do, range(5))
@@ -177,7 +182,7 @@ def test_a_task_begun_beside_another_is_dropped_when_the_run_stops_before_its_wo
 
     def do(number: int) -> int:
         if number == 0:
-            offer_hand()
+            let_next_begin()
             assert begun.wait(WAIT_SECONDS)
             begin_in_earnest()
             return number

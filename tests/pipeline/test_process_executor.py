@@ -140,7 +140,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-OFFER = "__import__('avkd.pipeline.hands', fromlist=['']).offer_hand()"
+OFFER = "__import__('avkd.pipeline.task_hooks', fromlist=['']).let_next_begin()"
 
 
 def awaits(path: Path) -> str:
@@ -149,7 +149,7 @@ def awaits(path: Path) -> str:
     return f"any({there} or __import__('time').sleep(0.01) for _ in range(1000))"
 
 
-def test_a_task_that_offers_its_hand_is_finished_beside_the_next(tmp_path: Path) -> None:
+def test_a_task_that_lets_the_next_begin_is_finished_beside_the_next(tmp_path: Path) -> None:
     second = tmp_path / "second"
     tasks = [
         f"({OFFER}, {awaits(second)}, {PID})[1:]",
@@ -166,6 +166,6 @@ def test_a_death_costs_both_tasks_one_attempt(tmp_path: Path) -> None:
     assert sorted(ProcessExecutor(1).run(eval, tasks)) == ["alive", "first"]
 
 
-def test_idle_workers_come_before_those_that_offer_a_hand() -> None:
+def test_idle_workers_come_before_those_that_let_the_next_begin() -> None:
     slow = f"({OFFER}, __import__('time').sleep(0.3), {PID})[2]"
     assert len(set(ProcessExecutor(2).run(eval, [slow] * 2))) == 2

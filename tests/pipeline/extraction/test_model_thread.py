@@ -5,7 +5,7 @@ import pytest
 
 from avkd.pipeline.extraction.model_thread import MOST_WAITING, ModelThread, QueuedLooking
 from avkd.pipeline.extraction.stalls import Stalls
-from avkd.pipeline.hands import GivenUpError
+from avkd.pipeline.task_hooks import GivenUpError
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """What a task may ask of the executor that runs it in a thread of its own.
 
-A task that has come to its last part offers its hand: the worker may begin the next task beside it.
+A task that has come to its last part lets the next begin: its worker may do so beside it.
 A task that was begun so says when its work begins in earnest: until then it may be dropped. Work
 for the caller of the executor is done in the caller's thread, while the task waits. A task looks
 now and then whether its run was given up.
 
-A task that is run in another way offers in vain, does such work itself, and goes on.
+A task that is run in another way asks in vain, does such work itself, and goes on.
 """
 
 import threading
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 MOST_AT_ONCE = 2
-"""Tasks of one worker: the second when the first has offered its hand."""
+"""Tasks of one worker: the second when the first lets it begin."""
 
 
 class GivenUpError(Exception):
@@ -30,10 +30,10 @@ def _do_it_here(work: Callable[[], None]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hand:
+class TaskHooks:
     """What an executor does for a task."""
 
-    offer: Callable[[], None] = _do_nothing
+    let_next_begin: Callable[[], None] = _do_nothing
     begin: Callable[[], None] = _do_nothing
     """Raises ``GivenUpError`` when the task is to be dropped."""
     call: Callable[[Callable[[], None]], None] = _do_it_here
@@ -42,25 +42,25 @@ class Hand:
 
 
 class _Place(threading.local):
-    hand = Hand()
+    hooks = TaskHooks()
 
 
 _place = _Place()
 
 
 @contextmanager
-def lending_hand(hand: Hand) -> Iterator[None]:
+def with_hooks(hooks: TaskHooks) -> Iterator[None]:
     """Run a task in this thread for an executor that does more than that for it."""
-    before, _place.hand = _place.hand, hand
+    before, _place.hooks = _place.hooks, hooks
     try:
         yield
     finally:
-        _place.hand = before
+        _place.hooks = before
 
 
-def offer_hand() -> None:
+def let_next_begin() -> None:
     """Let the worker begin the next task beside the rest of this one."""
-    _place.hand.offer()
+    _place.hooks.let_next_begin()
 
 
 def begin_in_earnest() -> None:
@@ -69,7 +69,7 @@ def begin_in_earnest() -> None:
     Raises:
         GivenUpError: it is not to go on: it was begun beside another, and the run is to stop.
     """
-    _place.hand.begin()
+    _place.hooks.begin()
 
 
 def call_in_run(work: Callable[[], None]) -> None:
@@ -78,18 +78,18 @@ def call_in_run(work: Callable[[], None]) -> None:
     Raises:
         GivenUpError: the run was given up meanwhile.
     """
-    _place.hand.call(work)
+    _place.hooks.call(work)
 
 
-def check_hand() -> None:
+def check_not_given_up() -> None:
     """Look whether the run goes on.
 
     Raises:
         GivenUpError: it does not.
     """
-    _place.hand.check()
+    _place.hooks.check()
 
 
 def current_check() -> Callable[[], None]:
-    """Give ``check_hand`` of this thread's task, to be called in other threads as well."""
-    return _place.hand.check
+    """Give ``check_not_given_up`` of this thread's task, to be called in other threads as well."""
+    return _place.hooks.check
