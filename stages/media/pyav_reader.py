@@ -87,6 +87,7 @@ class PyavReader:
         self._takes_short_jumps = True
         self._left_out: LeftOut | None = None
         self._leaves_out = order is not None
+        self._is_settled = False
         self._failure: Exception | None = None
         self._damage = DamageLog()
         self._damage_given_up = DamageLog()
@@ -152,13 +153,14 @@ class PyavReader:
         if self._left_out is not None:
             self._left_out.ask(instants)
         # What was damaged before must not show, nor that all had to be decoded for it.
-        is_spoilt = self._left_out is not None and (not self._leaves_out or self._damage.has_any())
-        if anew or is_spoilt:
-            self._read_again(leaves_out=is_spoilt and not anew)
+        if anew or self._is_spoilt():
+            self._read_again(leaves_out=self._left_out is not None and not anew)
         # A jump may lead past what failed, as it leads a new reader.
         elif self._failure is not None and self._seekable:
             self._begin_anew()
         self._damage_given_up = DamageLog()
+        # Where no jump lands, a new reader comes by all that is damaged as well.
+        self._is_settled = anew or (self._left_out is None and not self._seekable)
         for instant in instants:
             self._advance_or_fail(instant)
             with ffmpeg_errors(self._path):
@@ -207,12 +209,22 @@ class PyavReader:
 
         First as a new reader would, which does not see what was on the way here.
         """
-        for leaves_out in (True, False):
-            is_right = self._left_out is None or self._left_out.is_at(instant, self._shown)
-            if not self._leaves_out or (is_right and not self._damage.has_any()):
+        for leaves_out in (True, False) if self._left_out is not None else (False,):
+            if self._is_settled or self._is_right(instant):
                 return
             self._read_again(leaves_out=leaves_out)
             self._advance(instant)
+        self._is_settled = self._left_out is not None or not self._is_right(instant)
+
+    def _is_spoilt(self) -> bool:
+        if self._left_out is None:
+            return self._seekable and self._damage.has_any()
+        return not self._leaves_out or self._damage.has_any()
+
+    def _is_right(self, instant: float) -> bool:
+        if self._damage.has_any():
+            return False
+        return self._left_out is None or self._left_out.is_at(instant, self._shown)
 
     def _read_again(self, *, leaves_out: bool) -> None:
         self._damage_given_up.take_in(self._damage)

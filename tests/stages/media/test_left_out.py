@@ -326,3 +326,40 @@ def test_pictures_of_damaged_files_are_the_same_whatever_was_asked_before(encode
         ((alone, _),) = read_calls(open_reader(path, "rgb24"), [instants], [SMALL])
         assert (alone.damage, alone.num_frames) == (read.damage, read.num_frames)
         assert np.array_equal(alone.frames[SMALL], read.frames[SMALL])
+
+
+@pytest.fixture(scope="module")
+def restless(tmp_path_factory):
+    """Pictures that differ much, so that broken ones are far from whole ones; none is left out."""
+    path, rng = tmp_path_factory.mktemp("restless") / "restless.mp4", np.random.default_rng(1)
+    options = {"preset": "medium", "x264-params": "bframes=0:keyint=25:cabac=0:scenecut=0"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(160):
+            picture = np.full((64, 96, 3), 3 * number % 256, np.uint8)
+            picture[2 * number % 64 :, 3 * number % 96 :, 1] = 200
+            picture[::7] = rng.integers(0, 255, (96, 3))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode())
+    assert look_at_file(str(path)).order is None
+    return path
+
+
+@pytest.mark.parametrize("seed", [201, 281, 309])
+def test_what_was_damaged_before_a_clip_does_not_show_in_it(restless, tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    damaged = set(rng.integers(1, 100, int(rng.integers(1, 12))).tolist())
+
+    def garble(place, part):
+        if place in damaged:
+            begin = int(rng.integers(5, len(part)))
+            part[begin:] = rng.bytes(len(part) - begin)
+
+    path = spoil(restless, tmp_path / "garbled.mp4", garble)
+    calls = [np.sort(rng.uniform(begin, begin + 0.8, 4)) for begin in range(6)]
+    together = read_calls(open_reader(path, "rgb24"), calls, [SMALL])
+    for instants, (read, _) in zip(calls, together, strict=True):
+        ((alone, _),) = read_calls(open_reader(path, "rgb24"), [instants], [SMALL])
+        assert alone.damage == read.damage
+        assert np.array_equal(alone.frames[SMALL], read.frames[SMALL])
